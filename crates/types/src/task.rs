@@ -39,12 +39,14 @@ text_enum! {
 }
 
 /// Who moves a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Actor {
     /// The leader's planner.
     Planner,
     /// The agent of the task's node.
     Agent,
+    /// An operator, through the API. Operators change specs, never the observed state of a task.
+    Operator,
 }
 
 impl TaskState {
@@ -70,6 +72,7 @@ impl TaskState {
                 _ => false,
             },
             Actor::Agent => on_node && self < next && next < Remove,
+            Actor::Operator => false,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The task template of a service.
 
-use crate::{ContainerSpec, Driver, GenericResource, Nanos, Platform, Resources, is_default, text_enum::text_enum};
+use crate::{
+    ContainerSpec, Driver, EndpointSpec, GenericResource, Labels, Nanos, Platform, Resources, ServiceId, SpecId, is_default,
+    text_enum::text_enum,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -153,4 +156,21 @@ pub struct NetworkAttachmentConfig {
     /// Options for the driver.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
+}
+
+/// One task template, shared by many tasks: stored, logged and sent once, named by its id everywhere else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SharedSpec {
+    /// What tasks name it by.
+    pub id: SpecId,
+    /// Its service; `None` for attachments.
+    pub service_id: Option<ServiceId>,
+    /// Name of the service when the template was made: part of container names.
+    pub service_name: String,
+    /// Labels of the service then; templates may use them.
+    pub service_labels: Labels,
+    /// The template.
+    pub template: TaskSpec,
+    /// Ports, of which the host-mode ones matter to an agent.
+    pub endpoint: Option<EndpointSpec>,
 }

@@ -1,0 +1,170 @@
+//! Applying a log entry: checks what each batch claims, stores it, and tells what changed.
+
+use crate::{Batch, Change, Conflict, Guard, Key, Object, State};
+use std::sync::Arc;
+use swarm_types::{Actor, SpecId, Version};
+
+/// One changed object, for those who watch the state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Which object.
+    pub key: Key,
+    /// Before; `None` when it was created.
+    pub old: Option<Object>,
+    /// After; `None` when it was deleted.
+    pub new: Option<Object>,
+}
+
+/// What applying one entry did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Applied {
+    /// One result per batch, in order: the version its objects now have.
+    pub results: Vec<Result<Version, Conflict>>,
+    /// Every change, in order.
+    pub events: Vec<Event>,
+}
+
+impl State {
+    /// Applies the entry at log index `index`. Batches that conflict leave no trace but their result.
+    pub fn apply(&mut self, index: u64, entry: Vec<Batch>) -> Applied {
+        let mut applied = Applied::default();
+        for batch in entry {
+            let before = self.clone();
+            let events_before = applied.events.len();
+            match self.apply_batch(index, batch, &mut applied) {
+                Ok(()) => applied.results.push(Ok(Version { index })),
+                Err(conflict) => {
+                    *self = before;
+                    applied.events.truncate(events_before);
+                    applied.results.push(Err(conflict));
+                }
+            }
+        }
+        self.applied = index;
+        applied
+    }
+
+    /// Marks an index without changes (membership entries, blank entries) as applied.
+    pub fn skip(&mut self, index: u64) {
+        self.applied = index;
+    }
+
+    fn apply_batch(&mut self, index: u64, batch: Batch, applied: &mut Applied) -> Result<(), Conflict> {
+        for guard in &batch.guards {
+            self.check_guard(*guard)?;
+        }
+        let mut specs_deleted = Vec::new();
+        for change in batch.changes {
+            let (key, old, new) = match change {
+                Change::Put { replaces, object } => {
+                    let key = object.key();
+                    self.check_version(key, replaces, matches!(object, Object::Spec(_)))?;
+                    self.check_object(&object, batch.by)?;
+                    let new = stamped(object, index);
+                    (key, self.put(new.clone()), Some(new))
+                }
+                Change::Delete { replaces, key } => {
+                    let stored = self.version(key).ok_or(Conflict::Version { key, expected: replaces, stored: Version::default() })?;
+                    if stored != replaces {
+                        return Err(Conflict::Version { key, expected: replaces, stored });
+                    }
+                    if let Key::Spec(id) = key {
+                        specs_deleted.push(id);
+                        // Its uses are checked when the whole batch is in, and need the count to survive until then.
+                        let uses = self.spec_uses.get(&id).copied();
+                        let old = self.take(key);
+                        if let Some(uses) = uses {
+                            self.spec_uses.insert(id, uses);
+                        }
+                        self.changed.insert(key.table(), index);
+                        applied.events.push(Event { key, old, new: None });
+                        continue;
+                    }
+                    (key, self.take(key), None)
+                }
+            };
+            self.changed.insert(key.table(), index);
+            applied.events.push(Event { key, old, new });
+        }
+        self.settle_deleted_specs(specs_deleted)
+    }
+
+    fn settle_deleted_specs(&mut self, deleted: Vec<SpecId>) -> Result<(), Conflict> {
+        for id in deleted {
+            if self.spec_uses.get(&id).copied().unwrap_or(0) > 0 {
+                return Err(Conflict::Spec(id));
+            }
+            self.spec_uses.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn check_guard(&self, guard: Guard) -> Result<(), Conflict> {
+        let holds = match guard {
+            Guard::At(key, version) => self.version(key) == Some(version),
+            Guard::Unchanged(table, index) => self.changed(table) <= index,
+        };
+        if holds { Ok(()) } else { Err(Conflict::Guard(guard)) }
+    }
+
+    fn check_version(&self, key: Key, expected: Version, immutable: bool) -> Result<(), Conflict> {
+        match self.version(key) {
+            None if expected == Version::default() => Ok(()),
+            Some(stored) if stored == expected && !immutable && stored != Version::default() => Ok(()),
+            stored => Err(Conflict::Version { key, expected, stored: stored.unwrap_or_default() }),
+        }
+    }
+
+    fn check_object(&self, object: &Object, by: Actor) -> Result<(), Conflict> {
+        match object {
+            Object::Service(service) => {
+                if let Some(holder) = self.service_named(&service.current.spec.name).filter(|s| s.id != service.id) {
+                    return Err(Conflict::NameTaken { holder: Key::Service(holder.id) });
+                }
+                self.check_spec(service.current.template)?;
+                service.previous.as_ref().map_or(Ok(()), |p| self.check_spec(p.template))
+            }
+            Object::Task(task) => {
+                self.check_spec(task.spec)?;
+                let Some(old) = self.tasks.get(&task.id) else { return Ok(()) };
+                let (from, to) = (old.status.state, task.status.state);
+                if from != to && !from.allows(to, by) {
+                    return Err(Conflict::Move { task: task.id, from, to });
+                }
+                if task.desired_state < old.desired_state {
+                    return Err(Conflict::Move { task: task.id, from: old.desired_state, to: task.desired_state });
+                }
+                Ok(())
+            }
+            Object::Cluster(_) | Object::Node(_) | Object::Spec(_) => Ok(()),
+        }
+    }
+
+    fn check_spec(&self, id: SpecId) -> Result<(), Conflict> {
+        if self.specs.contains_key(&id) { Ok(()) } else { Err(Conflict::Spec(id)) }
+    }
+}
+
+/// The object with its version set to the log index.
+fn stamped(object: Object, index: u64) -> Object {
+    let version = Version { index };
+    match object {
+        Object::Cluster(mut c) => {
+            Arc::make_mut(&mut c).api.version = version;
+            Object::Cluster(c)
+        }
+        Object::Node(mut n) => {
+            Arc::make_mut(&mut n).api.version = version;
+            Object::Node(n)
+        }
+        Object::Service(mut s) => {
+            Arc::make_mut(&mut s).version = version;
+            Object::Service(s)
+        }
+        Object::Task(mut t) => {
+            Arc::make_mut(&mut t).version = version;
+            Object::Task(t)
+        }
+        Object::Spec(s) => Object::Spec(s),
+    }
+}

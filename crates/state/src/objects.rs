@@ -1,0 +1,189 @@
+//! The stored objects: what the API shows, and what the managers must remember besides.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+use swarm_types::{
+    ClusterId, Endpoint, GenericResource, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec, SpecId, Swarm, TaskId, TaskState,
+    TaskStatus, Timestamp, UpdateStatus, Version,
+};
+
+/// The cluster: one object. `api.join_tokens` is always set here and left out where the API hides it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// What the API shows.
+    pub api: Swarm,
+    /// Private key of the root CA, PEM. Never leaves the managers.
+    pub ca_key: String,
+    /// Removed nodes and until when their certificates could still be valid.
+    #[serde(default)]
+    pub removed_nodes: BTreeMap<NodeId, Timestamp>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("api", &self.api).field("removed_nodes", &self.removed_nodes).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> ClusterId {
+        self.api.id
+    }
+}
+
+/// A node. `api.manager_status` is never stored: who leads and who answers is known only when asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// What the API shows; `api.spec.role` is the desired role.
+    pub api: ApiNode,
+    /// The role of its certificate.
+    pub role: Role,
+    /// `host:port` of its port 2377, only for managers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager_addr: Option<String>,
+    /// Its id in Raft, only for managers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft_id: Option<u64>,
+    /// When its present certificate ends; for the list of removed nodes.
+    #[serde(default)]
+    pub certificate_until: Timestamp,
+    /// When its state became what it is; the planner's long timers count from here.
+    #[serde(default)]
+    pub state_since: Timestamp,
+}
+
+impl Node {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.api.id
+    }
+}
+
+/// A service spec together with the interned template made from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredSpec {
+    /// What the operator wants.
+    pub spec: Arc<ServiceSpec>,
+    /// The template that new tasks get. Stays the same when a change does not touch the template, the endpoint or the name.
+    pub template: SpecId,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its id.
+    pub id: ServiceId,
+    /// Log index of the last change.
+    pub version: Version,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// What is wanted.
+    pub current: StoredSpec,
+    /// What was wanted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<StoredSpec>,
+    /// Ports and virtual IPs as allocated.
+    #[serde(default)]
+    pub endpoint: Endpoint,
+    /// How the last update goes, for people and for the updater.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateStatus>,
+    /// The updater's own memory of a running update; absent when none runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// What the updater must remember across passes and leaders.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Slots (or nodes) that were dirty when the update began; the denominator of the failure ratio.
+    pub slots_total: u64,
+    /// Tasks made by this update that failed.
+    #[serde(default)]
+    pub failed: Vec<TaskId>,
+    /// When the last slot was finished; the delay and the monitor count from here.
+    #[serde(default)]
+    pub last_slot_done: Timestamp,
+}
+
+/// A task: compact, because there are many. The template is named by `spec`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Log index of the last change.
+    #[serde(default)]
+    pub version: Version,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Its service; `None` for attachments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<ServiceId>,
+    /// 1…N for replicated services, 0 for global ones.
+    #[serde(default)]
+    pub slot: u64,
+    /// Its node, once chosen; preset for global services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<NodeId>,
+    /// Its template.
+    pub spec: SpecId,
+    /// Where it is.
+    pub status: TaskStatus,
+    /// Where it should be.
+    pub desired_state: TaskState,
+    /// While desired is `ready`: not wanted running before this time (the restart delay). Unset: no such wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_after: Option<Timestamp>,
+    /// While desired is `ready`: the task of the same slot that must have ended first, and until when to wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_behind: Option<StartBehind>,
+    /// When the slot was restarted under this template, oldest first, this task's own restart included. At most the
+    /// policy's attempts are kept, which is all that counting them needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<Timestamp>,
+    /// Whether a replacement was decided on already, so that a task is never replaced twice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
+    /// Made by an update of the service (and so watched by it), rather than by scaling or restarting.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_update: bool,
+    /// When it was first seen running; an update's monitor counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<Timestamp>,
+    /// Generic resources it was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
+    /// Only for jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_iteration: Option<Version>,
+}
+
+/// What a task waits for before it is wanted running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartBehind {
+    /// The task that must have ended.
+    pub task: TaskId,
+    /// Not waited for longer than this.
+    pub until: Timestamp,
+}
+
+impl Task {
+    /// Whether it uses its node: it has one and has not ended.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.node_id.is_some() && !self.status.state.is_terminal()
+    }
+
+    /// Host-mode ports it holds on its node once known, else those its template asks for are meant.
+    #[must_use]
+    pub fn open_ports(&self) -> &[PortConfig] {
+        &self.status.port_status.ports
+    }
+}

@@ -1,0 +1,246 @@
+//! The tables and their indexes.
+
+use crate::{Cluster, Key, Node, Object, Service, Table, Task};
+use imbl::{OrdMap, OrdSet};
+use std::sync::Arc;
+use swarm_types::{NodeId, ServiceId, SharedSpec, SpecId, TaskId, Version};
+
+/// The whole replicated state at one log index. A value: cloning costs a few reference counts.
+///
+/// Invariants: the indexes say exactly what the tables say; every task's and service's template is stored.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(crate) applied: u64,
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
+    pub(crate) services: OrdMap<ServiceId, Arc<Service>>,
+    pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
+    pub(crate) specs: OrdMap<SpecId, Arc<SharedSpec>>,
+    /// Lower-case name to service: names are unique ignoring case.
+    pub(crate) services_by_name: OrdMap<String, ServiceId>,
+    pub(crate) tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
+    pub(crate) tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
+    /// How many tasks and services name a template; zero entries are kept until the template is deleted.
+    pub(crate) spec_uses: OrdMap<SpecId, u64>,
+    /// Log index of the last change of each table.
+    pub(crate) changed: OrdMap<Table, u64>,
+}
+
+impl State {
+    /// The log index of the last applied entry.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// The log index of the last change in a table; zero if there was none.
+    #[must_use]
+    pub fn changed(&self, table: Table) -> u64 {
+        self.changed.get(&table).copied().unwrap_or(0)
+    }
+
+    /// The cluster, once it was made.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// All nodes by id.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A service.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
+        self.services.get(&id)
+    }
+
+    /// The service that has this name, ignoring case.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.get(self.services_by_name.get(&name.to_lowercase())?)
+    }
+
+    /// All services by id.
+    pub fn services(&self) -> impl DoubleEndedIterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// A task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(&id)
+    }
+
+    /// All tasks by id.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The tasks of a service by id. The service itself may be gone already.
+    pub fn tasks_of_service(&self, id: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks_by_service.get(&id).into_iter().flatten().filter_map(|t| self.tasks.get(t))
+    }
+
+    /// Services that have tasks, those that are gone included.
+    pub fn services_with_tasks(&self) -> impl Iterator<Item = ServiceId> {
+        self.tasks_by_service.keys().copied()
+    }
+
+    /// The tasks that name a node, ended ones included.
+    pub fn tasks_of_node(&self, id: NodeId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks_by_node.get(&id).into_iter().flatten().filter_map(|t| self.tasks.get(t))
+    }
+
+    /// A task template.
+    #[must_use]
+    pub fn spec(&self, id: SpecId) -> Option<&Arc<SharedSpec>> {
+        self.specs.get(&id)
+    }
+
+    /// All templates by id.
+    pub fn specs(&self) -> impl DoubleEndedIterator<Item = &Arc<SharedSpec>> {
+        self.specs.values()
+    }
+
+    /// Templates that nothing names any more.
+    pub fn unused_specs(&self) -> impl Iterator<Item = SpecId> {
+        self.specs.keys().copied().filter(|id| self.spec_uses.get(id).copied().unwrap_or(0) == 0)
+    }
+
+    /// An object of any kind.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<Object> {
+        match key {
+            Key::Cluster => self.cluster.clone().map(Object::Cluster),
+            Key::Node(id) => self.nodes.get(&id).cloned().map(Object::Node),
+            Key::Service(id) => self.services.get(&id).cloned().map(Object::Service),
+            Key::Task(id) => self.tasks.get(&id).cloned().map(Object::Task),
+            Key::Spec(id) => self.specs.get(&id).cloned().map(Object::Spec),
+        }
+    }
+
+    /// The stored version of an object; `None` if there is none. Templates are at zero.
+    #[must_use]
+    pub fn version(&self, key: Key) -> Option<Version> {
+        match key {
+            Key::Cluster => self.cluster.as_ref().map(|c| c.api.version),
+            Key::Node(id) => self.nodes.get(&id).map(|n| n.api.version),
+            Key::Service(id) => self.services.get(&id).map(|s| s.version),
+            Key::Task(id) => self.tasks.get(&id).map(|t| t.version),
+            Key::Spec(id) => self.specs.get(&id).map(|_| Version::default()),
+        }
+    }
+
+    /// Stores an object and returns what it replaces, indexes included. The caller has checked everything.
+    pub(crate) fn put(&mut self, object: Object) -> Option<Object> {
+        match object {
+            Object::Cluster(new) => self.cluster.replace(new).map(Object::Cluster),
+            Object::Node(new) => self.nodes.insert(new.api.id, new).map(Object::Node),
+            Object::Spec(new) => self.specs.insert(new.id, new).map(Object::Spec),
+            Object::Service(new) => {
+                let old = self.services.insert(new.id, Arc::clone(&new));
+                self.use_service_specs(&new, 1);
+                if let Some(old) = &old {
+                    self.use_service_specs(old, -1);
+                    self.services_by_name.remove(&old.current.spec.name.to_lowercase());
+                }
+                self.services_by_name.insert(new.current.spec.name.to_lowercase(), new.id);
+                old.map(Object::Service)
+            }
+            Object::Task(new) => {
+                let old = self.tasks.insert(new.id, Arc::clone(&new));
+                if old.as_ref().map(|o| (o.spec, o.service_id, o.node_id)) != Some((new.spec, new.service_id, new.node_id)) {
+                    self.index_task(&new);
+                    if let Some(old) = &old {
+                        self.unindex_task(old, Some(&new));
+                    }
+                }
+                old.map(Object::Task)
+            }
+        }
+    }
+
+    /// Forgets an object and returns it. The caller has checked everything.
+    pub(crate) fn take(&mut self, key: Key) -> Option<Object> {
+        match key {
+            Key::Cluster => self.cluster.take().map(Object::Cluster),
+            Key::Node(id) => self.nodes.remove(&id).map(Object::Node),
+            Key::Spec(id) => {
+                self.spec_uses.remove(&id);
+                self.specs.remove(&id).map(Object::Spec)
+            }
+            Key::Service(id) => {
+                let old = self.services.remove(&id)?;
+                self.use_service_specs(&old, -1);
+                self.services_by_name.remove(&old.current.spec.name.to_lowercase());
+                Some(Object::Service(old))
+            }
+            Key::Task(id) => {
+                let old = self.tasks.remove(&id)?;
+                self.unindex_task(&old, None);
+                Some(Object::Task(old))
+            }
+        }
+    }
+
+    fn use_service_specs(&mut self, service: &Service, by: i64) {
+        for stored in std::iter::once(&service.current).chain(&service.previous) {
+            self.use_spec(stored.template, by);
+        }
+    }
+
+    fn use_spec(&mut self, id: SpecId, by: i64) {
+        let uses = self.spec_uses.entry(id).or_insert(0);
+        *uses = uses.checked_add_signed(by).expect("a template is given up as often as it was taken");
+    }
+
+    fn index_task(&mut self, task: &Task) {
+        self.use_spec(task.spec, 1);
+        if let Some(service) = task.service_id {
+            self.tasks_by_service.entry(service).or_default().insert(task.id);
+        }
+        if let Some(node) = task.node_id {
+            self.tasks_by_node.entry(node).or_default().insert(task.id);
+        }
+    }
+
+    /// Takes `old` out of the indexes, but for the places that `new` shares with it.
+    fn unindex_task(&mut self, old: &Task, new: Option<&Task>) {
+        self.use_spec(old.spec, -1);
+        if let Some(service) = old.service_id.filter(|s| new.is_none_or(|n| n.service_id != Some(*s))) {
+            remove_member(&mut self.tasks_by_service, service, old.id);
+        }
+        if let Some(node) = old.node_id.filter(|n| new.is_none_or(|t| t.node_id != Some(*n))) {
+            remove_member(&mut self.tasks_by_node, node, old.id);
+        }
+    }
+}
+
+fn remove_member<K: Ord + Copy>(index: &mut OrdMap<K, OrdSet<TaskId>>, key: K, member: TaskId) {
+    if let Some(set) = index.get_mut(&key) {
+        set.remove(&member);
+        if set.is_empty() {
+            index.remove(&key);
+        }
+    }
+}
