@@ -1,0 +1,203 @@
+//! HTTP/2 over mutual TLS to other managers: one connection per address, shared by every room.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, RwLock},
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpStream, sync::Mutex as AsyncMutex};
+use tokio_rustls::TlsConnector;
+
+/// A dial takes no longer, or the peer counts as unreachable. A silent host costs this once per attempt.
+pub const DIAL_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Bytes of an answer that is read whole at most.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A connection without traffic is probed this often, so that a dead peer is noticed between calls.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// A probe without an answer for this long ends the connection.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why a call to another manager failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// No connection could be made.
+    #[error("could not connect to {addr}")]
+    Dial {
+        /// The peer.
+        addr: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The connection ended, or HTTP failed on it.
+    #[error("connection to {addr} failed")]
+    Http {
+        /// The peer.
+        addr: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The peer answered with an error status and this message.
+    #[error("{addr} answered {status}: {message}")]
+    Status {
+        /// The peer.
+        addr: String,
+        /// HTTP status.
+        status: http::StatusCode,
+        /// The message in its body.
+        message: String,
+    },
+    /// The request or the answer could not be written or read.
+    #[error("could not encode or decode a message of {addr}")]
+    Codec {
+        /// The peer.
+        addr: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl PeerError {
+    /// Whether the peer was not reached at all, so that nothing can have happened there.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Dial { .. })
+    }
+}
+
+type Connection = Arc<AsyncMutex<Option<SendRequest<Body>>>>;
+
+/// Connections to other managers, made when needed and again when broken.
+pub struct Peers {
+    tls: RwLock<Arc<ClientConfig>>,
+    connections: Mutex<HashMap<String, Connection>>,
+    /// When each address was last heard from or last failed; tells reachability.
+    heard: Mutex<HashMap<String, (Instant, bool)>>,
+}
+
+impl Peers {
+    /// No connections yet. `tls` presents this manager's certificate.
+    #[must_use]
+    pub fn new(tls: Arc<ClientConfig>) -> Self {
+        Self { tls: RwLock::new(tls), connections: Mutex::default(), heard: Mutex::default() }
+    }
+
+    /// Uses other roots from the next connection on.
+    pub fn set_tls(&self, tls: Arc<ClientConfig>) {
+        *self.tls.write().expect("nothing panics while holding it") = tls;
+        self.connections.lock().expect("nothing panics while holding it").clear();
+    }
+
+    /// Whether the address answered last time; `None` before the first call.
+    #[must_use]
+    pub fn answered(&self, addr: &str) -> Option<bool> {
+        self.heard.lock().expect("nothing panics while holding it").get(addr).map(|(_, ok)| *ok)
+    }
+
+    /// Sends a request; the answer's body streams. The request's URI is a path.
+    ///
+    /// # Errors
+    /// [`PeerError::Dial`] or [`PeerError::Http`]. Error statuses are answers here.
+    pub async fn send(&self, addr: &str, request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
+        let result = self.send_on_connection(addr, request).await;
+        let note = (Instant::now(), result.is_ok());
+        self.heard.lock().expect("nothing panics while holding it").insert(addr.to_owned(), note);
+        result
+    }
+
+    /// Posts a MessagePack value and reads one back.
+    ///
+    /// # Errors
+    /// [`PeerError`]
+    pub async fn call<Q: Serialize, A: DeserializeOwned>(&self, addr: &str, path: &str, message: &Q) -> Result<A, PeerError> {
+        let codec = |source: Box<dyn std::error::Error + Send + Sync>| PeerError::Codec { addr: addr.to_owned(), source };
+        let body = rmp_serde::to_vec_named(message).map_err(|e| codec(Box::new(e)))?;
+        let request = Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/msgpack")
+            .body(Body::from(body))
+            .map_err(|e| codec(Box::new(e)))?;
+        let (status, bytes) = self.read_whole(addr, self.send(addr, request).await?).await?;
+        if !status.is_success() {
+            return Err(PeerError::Status { addr: addr.to_owned(), status, message: message_of(&bytes) });
+        }
+        rmp_serde::from_slice(&bytes).map_err(|e| codec(Box::new(e)))
+    }
+
+    async fn read_whole(&self, addr: &str, response: Response<Incoming>) -> Result<(http::StatusCode, Bytes), PeerError> {
+        let status = response.status();
+        let limited = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = limited.collect().await.map_err(|source| PeerError::Http { addr: addr.to_owned(), source })?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn send_on_connection(&self, addr: &str, mut request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
+        let mut sender = self.connection(addr).await?;
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let uri = format!("https://{addr}{path}");
+        *request.uri_mut() = uri.parse::<Uri>().map_err(|e| PeerError::Codec { addr: addr.to_owned(), source: Box::new(e) })?;
+        sender.send_request(request).await.map_err(|e| PeerError::Http { addr: addr.to_owned(), source: Box::new(e) })
+    }
+
+    /// The shared connection, or a new one. Only one dial per address runs at a time.
+    async fn connection(&self, addr: &str) -> Result<SendRequest<Body>, PeerError> {
+        let slot = {
+            let mut connections = self.connections.lock().expect("nothing panics while holding it");
+            Arc::clone(connections.entry(addr.to_owned()).or_default())
+        };
+        let mut slot = slot.lock().await;
+        if let Some(sender) = slot.as_ref().filter(|s| !s.is_closed()) {
+            return Ok(sender.clone());
+        }
+        *slot = None;
+        let tls = Arc::clone(&self.tls.read().expect("nothing panics while holding it"));
+        let dial = tokio::time::timeout(DIAL_TIMEOUT, dial(addr, tls)).await;
+        let sender = dial.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let sender = sender.map_err(|source| PeerError::Dial { addr: addr.to_owned(), source })?;
+        *slot = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+async fn dial(addr: &str, tls: Arc<ClientConfig>) -> std::io::Result<SendRequest<Body>> {
+    let tcp = TcpStream::connect(addr).await?;
+    tcp.set_nodelay(true)?;
+    let stream = TlsConnector::from(tls).connect(swarm_pki::manager_server_name(), tcp).await?;
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .adaptive_window(true)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(std::io::Error::other)?;
+    let addr = addr.to_owned();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%addr, %error, "connection to a manager ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// The text of an error answer: the `message` of a JSON body, else the body itself.
+fn message_of(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        message: String,
+    }
+    match serde_json::from_slice::<Message>(body) {
+        Ok(m) => m.message,
+        Err(_) => String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Packs waiting batches into log entries.
+//!
+//! openraft 0.9 syncs the log once per `client_write`, whatever the concurrency. So one loop drains the batches that wait and
+//! proposes them as one entry, with at most two entries under way: while one is being synced, the next one fills.
+
+use super::{Proposal, Raft, TypeConfig};
+use crate::store::ProposeError;
+use openraft::error::ClientWriteError;
+use openraft::raft::ClientWriteResult;
+use std::sync::Arc;
+use swarm_state::Batch;
+use swarm_types::{RemoteManager, Version};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Batches in one entry at most.
+const BATCHES_PER_ENTRY_MAX: usize = 512;
+/// Changes in one entry at most, unless a single batch has more: bounds the entry's size and the time to apply it.
+const CHANGES_PER_ENTRY_MAX: usize = 4096;
+/// Batches that may wait; more make their proposers wait in turn.
+const BATCHES_WAITING_MAX: usize = 4096;
+/// Entries under way: one being synced, one being filled.
+const ENTRIES_IN_FLIGHT_MAX: usize = 2;
+
+struct Waiting {
+    batch: Batch,
+    answer: oneshot::Sender<Result<Version, ProposeError>>,
+}
+
+/// The sending end.
+#[derive(Clone)]
+pub struct Proposer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Proposer {
+    /// Starts the loop. It ends when every sending end is gone.
+    #[must_use]
+    pub fn start(raft: Raft) -> Self {
+        let (queue, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
+        tokio::spawn(run(raft, waiting));
+        Self { queue }
+    }
+
+    /// Replicates the batch and returns once it is applied.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; never [`ProposeError::NoQuorum`], the caller owns the time.
+    pub async fn propose(&self, batch: Batch) -> Result<Version, ProposeError> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || ProposeError::Closed("the proposer stopped".into());
+        self.queue.send(Waiting { batch, answer }).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+}
+
+async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
+    let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
+    let mut left_over: Option<Waiting> = None;
+    loop {
+        let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+        let first = match left_over.take() {
+            Some(waiting) => waiting,
+            None => match queue.recv().await {
+                Some(waiting) => waiting,
+                None => return,
+            },
+        };
+        let mut changes = first.batch.changes.len();
+        let mut batches = vec![first];
+        while batches.len() < BATCHES_PER_ENTRY_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            // A proposer that gave up must not have its batch stored after all.
+            if next.answer.is_closed() {
+                continue;
+            }
+            changes += next.batch.changes.len();
+            if changes > CHANGES_PER_ENTRY_MAX {
+                left_over = Some(next);
+                break;
+            }
+            batches.push(next);
+        }
+        let (contents, answers): (Vec<_>, Vec<_>) = batches.into_iter().map(|w| (w.batch, w.answer)).unzip();
+        // Submitted here, so that entries keep their order; only the waiting is done aside.
+        match raft.client_write_ff(Proposal(contents)).await {
+            Ok(written) => {
+                tokio::spawn(async move {
+                    let result = written.await.map_err(|_| ProposeError::Closed("raft stopped".into()));
+                    answer_all(answers, result);
+                    drop(permit);
+                });
+            }
+            Err(fatal) => answer_all(answers, Err(ProposeError::Closed(fatal.to_string()))),
+        }
+    }
+}
+
+fn answer_all(answers: Vec<oneshot::Sender<Result<Version, ProposeError>>>, result: Result<ClientWriteResult<TypeConfig>, ProposeError>) {
+    let outcome = result.and_then(|written| written.map(|response| response.data).map_err(propose_error));
+    match outcome {
+        Ok(results) => {
+            for (answer, result) in answers.into_iter().zip(results) {
+                // A proposer that gave up waiting does not read its answer.
+                let _ = answer.send(result.map_err(ProposeError::Conflict));
+            }
+        }
+        Err(error) => {
+            for answer in answers {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn propose_error(error: ClientWriteError<u64, super::Member>) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(to) => {
+            ProposeError::NotLeader(to.leader_node.map(|m| RemoteManager { node_id: m.node_id, addr: m.addr }))
+        }
+        ClientWriteError::ChangeMembershipError(error) => ProposeError::Closed(error.to_string()),
+    }
+}

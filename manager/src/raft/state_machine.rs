@@ -1,0 +1,167 @@
+//! The replicated state as openraft's state machine.
+
+use super::{Outcome, StateSnapshot, TypeConfig};
+use crate::store::Publisher;
+use openraft::{
+    EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StorageIOError, StoredMembership,
+    storage::RaftStateMachine,
+};
+use std::sync::Arc;
+use swarm_raftlog::{SnapshotError, SnapshotStore};
+use swarm_state::State;
+
+use super::Member;
+
+type Meta = SnapshotMeta<u64, Member>;
+
+/// Applies committed entries to the state and publishes each.
+pub struct StateMachine {
+    state: State,
+    last_applied: Option<LogId<u64>>,
+    membership: StoredMembership<u64, Member>,
+    publisher: Arc<Publisher>,
+    snapshots: Arc<SnapshotStore>,
+}
+
+/// Why the newest snapshot could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The snapshot files.
+    #[error("could not read the newest snapshot")]
+    Snapshot(#[from] SnapshotError),
+    /// The state in it.
+    #[error("could not read the state in the newest snapshot")]
+    State(#[from] swarm_state::snapshot::SnapshotError),
+}
+
+impl StateMachine {
+    /// Starts from the newest snapshot, or empty. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the files are damaged; nothing was taken from them.
+    pub fn load(snapshots: Arc<SnapshotStore>) -> Result<Self, LoadError> {
+        let (state, last_applied, membership) = match snapshots.open_latest::<Meta>()? {
+            None => (State::default(), None, StoredMembership::default()),
+            Some(mut reader) => {
+                let meta = reader.meta().clone();
+                let state = State::read_from(&mut reader)?;
+                reader.finish()?;
+                (state, meta.last_log_id, meta.last_membership)
+            }
+        };
+        let publisher = Arc::new(Publisher::new(state.clone()));
+        Ok(Self { state, last_applied, membership, publisher, snapshots })
+    }
+
+    /// Where applied entries are published.
+    #[must_use]
+    pub fn publisher(&self) -> Arc<Publisher> {
+        Arc::clone(&self.publisher)
+    }
+
+    fn meta(&self) -> Meta {
+        let id = self.last_applied.map_or_else(|| "0-0".to_owned(), |l| format!("{}-{}", l.leader_id.term, l.index));
+        SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone(), snapshot_id: id }
+    }
+}
+
+/// Writes one snapshot of a state that was cloned when the builder was made.
+pub struct Builder {
+    state: State,
+    meta: Meta,
+    snapshots: Arc<SnapshotStore>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
+        save(Arc::clone(&self.snapshots), self.meta.clone(), self.state.clone()).await?;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: Box::new(StateSnapshot(self.state.clone())) })
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Member>), StorageError<u64>> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Outcome>, StorageError<u64>>
+    where
+        I: IntoIterator<Item = openraft::Entry<TypeConfig>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            let index = entry.log_id.index;
+            self.last_applied = Some(entry.log_id);
+            let (outcome, events) = match entry.payload {
+                EntryPayload::Blank => (Outcome::new(), Vec::new()),
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    (Outcome::new(), Vec::new())
+                }
+                EntryPayload::Normal(proposal) => {
+                    let applied = self.state.apply(index, proposal.0);
+                    (applied.results, applied.events)
+                }
+            };
+            self.state.skip(index);
+            self.publisher.publish(index, self.state.clone(), events);
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { state: self.state.clone(), meta: self.meta(), snapshots: Arc::clone(&self.snapshots) }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<StateSnapshot>, StorageError<u64>> {
+        Ok(Box::new(StateSnapshot(State::default())))
+    }
+
+    async fn install_snapshot(&mut self, meta: &Meta, snapshot: Box<StateSnapshot>) -> Result<(), StorageError<u64>> {
+        save(Arc::clone(&self.snapshots), meta.clone(), snapshot.0.clone()).await?;
+        self.state = snapshot.0;
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        if let Some(last) = meta.last_log_id {
+            self.state.skip(last.index);
+        }
+        self.publisher.publish_all(self.state.clone());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError<u64>> {
+        // The state in memory is always at least as new as any file, and as good a snapshot.
+        if self.last_applied.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Snapshot { meta: self.meta(), snapshot: Box::new(StateSnapshot(self.state.clone())) }))
+    }
+}
+
+async fn save(snapshots: Arc<SnapshotStore>, meta: Meta, state: State) -> Result<(), StorageError<u64>> {
+    let signature = meta.signature();
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| -> StorageError<u64> {
+        StorageIOError::write_snapshot(Some(signature.clone()), &as_io_error(error)).into()
+    };
+    let written = tokio::task::spawn_blocking(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut writer = snapshots.create(&meta)?;
+        state.write_to(&mut writer)?;
+        writer.finish()?;
+        Ok(())
+    })
+    .await;
+    match written {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(panicked) => Err(failed(Box::new(panicked))),
+    }
+}
+
+/// openraft wants a sized error type; the chain of a boxed one is kept as text.
+fn as_io_error(error: Box<dyn std::error::Error + Send + Sync>) -> std::io::Error {
+    std::io::Error::other(error)
+}
