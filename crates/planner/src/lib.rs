@@ -1,1 +1,41 @@
+//! Decides what runs where.
+//!
+//! One pass ([`Planner::plan`]) takes the immutable state and the time, and returns one batch of finished changes: slots
+//! are filled and emptied, ended tasks replaced, updates moved on, nodes chosen, history forgotten. Tasks are born
+//! assigned where a node fits, and wait with the reason in their status where none does.
+//!
+//! What always holds:
+//! - Everything a pass needs is in the state; what the planner keeps besides is derived from it and can be dropped at any
+//!   time. A pass of a new planner plans the same as one that took in every event.
+//! - Planning is idempotent: a batch that did not apply is planned again, and after it applied nothing more is planned
+//!   until something changes or becomes due.
+//! - No node is given more than it has, no host port twice.
+//!
+//! Deliberately absent: clocks, randomness and I/O (time and ids are arguments), and any opinion on whether a node lives.
 
+pub mod commands;
+pub mod constraint;
+pub mod defaults;
+pub mod plan;
+pub mod planner;
+mod restart;
+pub mod service_status;
+pub mod statuses;
+#[cfg(test)]
+mod testing;
+
+pub use commands::{NODE_DELETED, NoPreviousSpec, new_service, remove_node, remove_service, rollback_service, update_service};
+pub use constraint::{Constraint, ConstraintError, SpreadKey, parse_constraints};
+pub use defaults::insert_defaults;
+pub use plan::{CHANGES_PER_PASS_MAX, Plan, Refusal};
+pub use planner::Planner;
+pub use service_status::{replicas, service_status};
+pub use statuses::{Recorded, ReportError, record_statuses};
+
+use swarm_state::State;
+use swarm_types::{IdSource, Timestamp};
+
+/// One full pass over a state: the same as a planner's that took in everything that led to it.
+pub fn plan(state: &State, now: Timestamp, ids: &mut dyn IdSource) -> Plan {
+    Planner::new(state).plan(state, now, ids)
+}
