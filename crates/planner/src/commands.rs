@@ -28,6 +28,7 @@ pub fn new_service(spec: ServiceSpec, now: Timestamp, ids: &mut dyn IdSource) ->
     let service = Service {
         id,
         version: swarm_types::Version::default(),
+        spec_version: swarm_types::Version::default(),
         created_at: now,
         updated_at: now,
         endpoint: endpoint_of(&spec),
@@ -57,6 +58,7 @@ pub fn update_service(service: &Service, spec: ServiceSpec, now: Timestamp, ids:
         }
     };
     let mut updated = service.clone();
+    updated.spec_version = swarm_types::Version::default();
     updated.updated_at = now;
     updated.endpoint = endpoint_after(&service.endpoint, &spec);
     updated.previous = Some(std::mem::replace(&mut updated.current, StoredSpec { spec: Arc::new(spec), template }));
@@ -75,6 +77,7 @@ pub fn rollback_service(service: &Service, now: Timestamp) -> Result<Vec<Change>
     let Some(previous) = updated.previous.take() else {
         return Err(NoPreviousSpec { name: service.current.spec.name.clone() });
     };
+    updated.spec_version = swarm_types::Version::default();
     updated.endpoint = endpoint_after(&service.endpoint, &previous.spec);
     updated.previous = Some(std::mem::replace(&mut updated.current, previous));
     updated.updated_at = now;

@@ -26,5 +26,6 @@ pub(crate) fn node(id: NodeId, hostname: &str) -> Node {
         raft_id: None,
         certificate_until: Timestamp::default(),
         state_since: Timestamp::default(),
+        spec_version: Version::default(),
     }
 }

@@ -145,7 +145,7 @@ impl State {
     }
 }
 
-/// The object with its version set to the log index.
+/// The object with its version set to the log index, and that of its spec where the change asks for it.
 fn stamped(object: Object, index: u64) -> Object {
     let version = Version { index };
     match object {
@@ -154,11 +154,15 @@ fn stamped(object: Object, index: u64) -> Object {
             Object::Cluster(c)
         }
         Object::Node(mut n) => {
-            Arc::make_mut(&mut n).api.version = version;
+            let node = Arc::make_mut(&mut n);
+            node.api.version = version;
+            stamp_spec(&mut node.spec_version, version);
             Object::Node(n)
         }
         Object::Service(mut s) => {
-            Arc::make_mut(&mut s).version = version;
+            let service = Arc::make_mut(&mut s);
+            service.version = version;
+            stamp_spec(&mut service.spec_version, version);
             Object::Service(s)
         }
         Object::Task(mut t) => {
@@ -166,5 +170,12 @@ fn stamped(object: Object, index: u64) -> Object {
             Object::Task(t)
         }
         Object::Spec(s) => Object::Spec(s),
+    }
+}
+
+/// Zero is how a change says that it is one of the spec.
+fn stamp_spec(spec_version: &mut Version, version: Version) {
+    if *spec_version == Version::default() {
+        *spec_version = version;
     }
 }

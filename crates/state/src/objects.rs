@@ -52,6 +52,10 @@ pub struct Node {
     /// When its state became what it is; the planner's long timers count from here.
     #[serde(default)]
     pub state_since: Timestamp,
+    /// Log index of the last change of `api.spec`: what an operator's update has to know of. Statuses raise the version but
+    /// not this, so they do not make an update of the spec fail. Whoever changes the spec sets it to zero; applying fills it.
+    #[serde(default)]
+    pub spec_version: Version,
 }
 
 impl Node {
@@ -78,6 +82,11 @@ pub struct Service {
     pub id: ServiceId,
     /// Log index of the last change.
     pub version: Version,
+    /// Log index of the last change of `current`: what an operator's update has to know of. The updater's notes raise the
+    /// version but not this, so they do not make such an update fail. Whoever changes `current` sets it to zero; applying
+    /// fills it.
+    #[serde(default)]
+    pub spec_version: Version,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -101,12 +110,15 @@ pub struct Service {
 /// What the updater must remember across passes and leaders.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
+    /// When it began; only tasks made since then are watched.
+    #[serde(default)]
+    pub started: Timestamp,
     /// Slots (or nodes) that were dirty when the update began; the denominator of the failure ratio.
     pub slots_total: u64,
     /// Tasks made by this update that failed.
     #[serde(default)]
     pub failed: Vec<TaskId>,
-    /// When the last slot was finished; the delay and the monitor count from here.
+    /// When the last slot was seen finished; the last monitor counts from here. Unset while slots are left.
     #[serde(default)]
     pub last_slot_done: Timestamp,
 }
@@ -148,7 +160,11 @@ pub struct Task {
     /// policy's attempts are kept, which is all that counting them needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restarts: Vec<Timestamp>,
-    /// Whether a replacement was decided on already, so that a task is never replaced twice.
+    /// Where the slot's tasks failed lately under this template, oldest first: nodes with many failures are tried last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<NodeFailure>,
+    /// Whether its slot is free for another task: it was replaced, or stopped by the managers for reasons of their own.
+    /// An ended task without this keeps its slot, since the restart policy allows no other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replaced: bool,
     /// Made by an update of the service (and so watched by it), rather than by scaling or restarting.
@@ -163,6 +179,15 @@ pub struct Task {
     /// Only for jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_iteration: Option<Version>,
+}
+
+/// A task of the slot failed on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFailure {
+    /// Where.
+    pub node: NodeId,
+    /// When the managers heard of it.
+    pub at: Timestamp,
 }
 
 /// What a task waits for before it is wanted running.

@@ -122,6 +122,12 @@ impl State {
         self.specs.values()
     }
 
+    /// How many tasks and services name a template.
+    #[must_use]
+    pub fn spec_uses(&self, id: SpecId) -> u64 {
+        self.spec_uses.get(&id).copied().unwrap_or(0)
+    }
+
     /// Templates that nothing names any more.
     pub fn unused_specs(&self) -> impl Iterator<Item = SpecId> {
         self.specs.keys().copied().filter(|id| self.spec_uses.get(id).copied().unwrap_or(0) == 0)
