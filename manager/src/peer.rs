@@ -55,6 +55,8 @@ pub enum PeerError {
         status: http::StatusCode,
         /// The message in its body.
         message: String,
+        /// Who leads, if the peer says that another manager should be asked.
+        leader: Option<String>,
     },
     /// The request or the answer could not be written or read.
     #[error("could not encode or decode a message of {addr}")]
@@ -126,9 +128,11 @@ impl Peers {
             .header(http::header::CONTENT_TYPE, "application/msgpack")
             .body(Body::from(body))
             .map_err(|e| codec(Box::new(e)))?;
-        let (status, bytes) = self.read_whole(addr, self.send(addr, request).await?).await?;
+        let response = self.send(addr, request).await?;
+        let leader = response.headers().get(crate::server::LEADER_HEADER).and_then(|l| l.to_str().ok()).map(str::to_owned);
+        let (status, bytes) = self.read_whole(addr, response).await?;
         if !status.is_success() {
-            return Err(PeerError::Status { addr: addr.to_owned(), status, message: message_of(&bytes) });
+            return Err(PeerError::Status { addr: addr.to_owned(), status, message: message_of(&bytes), leader });
         }
         rmp_serde::from_slice(&bytes).map_err(|e| codec(Box::new(e)))
     }

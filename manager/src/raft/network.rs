@@ -138,7 +138,7 @@ async fn send_snapshot(
         tracing::debug!(%addr, %error, "snapshot stream was not sent to its end");
     }
     if !status.is_success() {
-        return Err(PeerError::Status { addr: addr.clone(), status, message: String::from_utf8_lossy(&bytes).into_owned() });
+        return Err(PeerError::Status { addr: addr.clone(), status, message: String::from_utf8_lossy(&bytes).into_owned(), leader: None });
     }
     rmp_serde::from_slice(&bytes).map_err(|e| codec(Box::new(e)))
 }

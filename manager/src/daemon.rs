@@ -1,0 +1,396 @@
+//! Wires the rooms: reads the configuration, makes or joins a cluster, serves, and stops in order.
+
+use crate::{
+    api, ca,
+    config::Config,
+    control::{self, Control, Phase},
+    dispatcher::{Dispatcher, Timing},
+    dispatcher_routes::DispatcherRoutes,
+    links::Links,
+    member::MemberFile,
+    peer::{PeerError, Peers},
+    planner_loop,
+    raft::{JoinRequest, Member, OpenError, RaftNode, Tuning, membership::Membership, routes::RaftRoutes},
+    server::{self, LiveTls, Rooms},
+    store::Leadership,
+};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+    sync::{Arc, RwLock},
+    time::{Duration, SystemTime},
+};
+use swarm_pki::{CertStore, LiveIdentity, NodeKey, NodeSubject, RootCa, Stored};
+use swarm_raftlog::{Keys, Wipe, wipe};
+use swarm_state::{Batch, Change, Object};
+use swarm_types::{Actor, ClusterId, InitRequest, JoinTokens, NodeId, Role, Swarm, Timestamp, TlsInfo, Version};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
+
+/// The process ends with this code when its node is no manager any more: its state is of no use.
+pub const EXIT_NO_MEMBER: u8 = 3;
+/// What is under way when the manager is asked to stop may take this long.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// A joiner asks again after this pause when nobody could add it.
+const JOIN_RETRY: Duration = Duration::from_millis(500);
+/// VXLAN port, address pool and subnet size when the operator names none.
+const DATA_PATH_PORT_DEFAULT: u32 = 4789;
+const ADDR_POOL_DEFAULT: &str = "10.0.0.0/8";
+const SUBNET_SIZE_DEFAULT: u32 = 24;
+
+/// What the agent writes for `--init`.
+#[derive(Debug, Deserialize)]
+pub struct InitFile {
+    /// The first node.
+    pub node_id: NodeId,
+    /// Its name.
+    #[serde(default)]
+    pub hostname: String,
+    /// What the operator asked for, addresses resolved.
+    pub request: InitRequest,
+}
+
+/// Runs the manager until it is asked to stop.
+///
+/// # Errors
+/// When it cannot start or go on; the agent starts it again.
+pub async fn run(config: Config) -> Result<u8> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir).context("could not create the state folder")?;
+    fs::set_permissions(&config.state_dir, fs::Permissions::from_mode(0o700)).context("could not protect the state folder")?;
+    let certs = CertStore::new(config.certs.parent().context("--certs has no parent folder")?);
+    let init = read_init(&config)?;
+    let member = ensure_member(&config.state_dir, init.as_ref(), &certs)?;
+    let identity = match &init {
+        Some(init) if !member.finished => Identity::found(init, &certs)?,
+        _ => Identity::load(&certs)?,
+    };
+    start(config, identity, init, member).await
+}
+
+fn read_init(config: &Config) -> Result<Option<InitFile>> {
+    let Some(path) = &config.init else { return Ok(None) };
+    let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is not an init file", path.display())).map(Some)
+}
+
+/// The member's file. An interrupted founding starts again from nothing: its root key was in memory only.
+fn ensure_member(dir: &Path, init: Option<&InitFile>, certs: &CertStore) -> Result<MemberFile> {
+    match MemberFile::load(dir).context("could not read the member file")? {
+        Some(member) if member.finished || init.is_none() => Ok(member),
+        started => {
+            if started.is_some() {
+                tracing::warn!("making the cluster was interrupted; it starts again from nothing");
+            }
+            if init.is_some() {
+                wipe(dir, Wipe::StateAndKeys).context("could not wipe an unfinished state")?;
+                certs.wipe().context("could not wipe unfinished certificates")?;
+            }
+            let member = MemberFile { raft_id: rand::random::<u64>() >> 1 | 1, finished: false };
+            member.save(dir).context("could not write the member file")?;
+            Ok(member)
+        }
+    }
+}
+
+/// Who this manager is, and for a founder the root it makes.
+struct Identity {
+    stored: Stored,
+    node_id: NodeId,
+    cluster_id: ClusterId,
+    founding: Option<RootCa>,
+}
+
+impl Identity {
+    fn load(certs: &CertStore) -> Result<Self> {
+        let stored = certs.load().context("could not read this node's certificates")?.context("this node has no certificate")?;
+        let identity = stored.credentials.identity();
+        if identity.role != swarm_pki::Role::Manager {
+            bail!("this node's certificate is not a manager's");
+        }
+        let node_id = NodeId::parse(&identity.node_id)?;
+        let cluster_id = ClusterId::parse(&identity.cluster_id)?;
+        Ok(Self { stored, node_id, cluster_id, founding: None })
+    }
+
+    /// Makes the root and this node's certificate.
+    fn found(init: &InitFile, certs: &CertStore) -> Result<Self> {
+        let now = SystemTime::now();
+        let cluster_id = ClusterId::from_random(rand::random());
+        let ca = RootCa::create(now).context("could not make the root certificate")?;
+        let key = NodeKey::generate().context("could not make this node's key")?;
+        let subject = NodeSubject { node_id: init.node_id.as_str(), role: swarm_pki::Role::Manager, cluster_id: cluster_id.as_str() };
+        let wish = u64::try_from(init.request.spec.ca_config.node_cert_expiry).unwrap_or(0);
+        let validity = swarm_pki::node_validity(Duration::from_nanos(wish));
+        let chain = ca.sign_csr(&key.csr_pem()?, subject, validity, now).context("could not sign this node's certificate")?;
+        let credentials = swarm_pki::Credentials::new(&chain, key)?;
+        certs.save_roots(ca.roots()).context("could not write the root certificate")?;
+        certs.save(&credentials).context("could not write this node's certificate")?;
+        let stored = Stored { roots: ca.roots().clone(), credentials };
+        Ok(Self { stored, node_id: init.node_id, cluster_id, founding: Some(ca) })
+    }
+}
+
+async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut member: MemberFile) -> Result<u8> {
+    let phase = watch::Sender::new(Phase::Starting(String::new()));
+    let (stop, certs_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let live = Arc::new(LiveIdentity::new(identity.stored.credentials.clone()));
+    let roots = identity.stored.roots.clone();
+    let peers = Arc::new(Peers::new(Arc::new(swarm_pki::client_config(Arc::clone(&live), &roots))));
+    let tls: LiveTls = Arc::new(RwLock::new(Arc::new(swarm_pki::server_config(Arc::clone(&live), &roots))));
+    let listener = TcpListener::bind(config.listen_addr).await.with_context(|| format!("could not listen on {}", config.listen_addr))?;
+    let tuning = tuning(&config);
+    let keys = Keys::open(&config.state_dir, None).context("could not open the data key")?;
+    let raft = match RaftNode::open(&config.state_dir, &keys, member.raft_id, Arc::clone(&peers), &tuning).await {
+        Ok(raft) => raft,
+        Err(error) => return rebuild_or_fail(&config.state_dir, member, error),
+    };
+    let store = raft.store();
+    let membership = Membership::new(raft.clone());
+    let links = Arc::new(Links::new(store.clone(), Arc::clone(&peers), identity.node_id, membership.clone()));
+    let dispatcher = Dispatcher::start(store.clone(), Arc::clone(&links) as Arc<_>, Timing::default());
+    links.set_dispatcher(dispatcher.clone());
+    let docker_api = api::router(api::Context::new(store.clone(), Arc::clone(&links) as Arc<_>, identity.node_id));
+    let rooms = Rooms {
+        raft: RaftRoutes { node: raft.clone(), membership, node_id: identity.node_id },
+        ca: ca::Authority { store: store.clone(), peers: Arc::clone(&peers) },
+        dispatcher: DispatcherRoutes { dispatcher: dispatcher.clone() },
+        api: docker_api.clone(),
+        store: store.clone(),
+        cluster_id: identity.cluster_id.to_string(),
+        node_id: identity.node_id,
+    };
+    let control = Control {
+        phase: phase.subscribe(),
+        node_id: identity.node_id,
+        cluster_id: identity.cluster_id.to_string(),
+        raft: watch::Sender::new(Some(raft.clone())).subscribe(),
+        stop: Arc::clone(&stop),
+        certs_changed: Arc::clone(&certs_changed),
+        links: Arc::clone(&links),
+    };
+    let socket = control::listen(&config.socket).with_context(|| format!("could not listen on {}", config.socket.display()))?;
+    let port = tokio::spawn(server::serve(listener, Arc::clone(&tls), server::router(&rooms)));
+    let local = control::router(control).merge(docker_api);
+    let local = tokio::spawn(async move { axum::serve(socket, local).await });
+    let planner = tokio::spawn(planner_loop::run(store.clone()));
+    tokio::spawn(reload_certificates(config.certs.clone(), certs_changed, live, Arc::clone(&peers), tls));
+
+    let become_member = become_member(&config, &identity, init.as_ref(), &mut member, &raft, &phase);
+    let code = tokio::select! {
+        joined = become_member => match joined {
+            Ok(()) => {
+                phase.send_replace(Phase::Ready(String::new()));
+                tracing::info!(node_id = %identity.node_id, "manager is ready");
+                notify_ready();
+                serve_until_stopped(&stop, &raft).await?
+            }
+            Err(error) => {
+                phase.send_replace(Phase::Error(format!("{error:#}")));
+                // The agent reads the reason before it ends this process or retries.
+                tracing::error!(error = format!("{error:#}"), "could not become a member");
+                wait_for_stop(&stop).await?;
+                1
+            }
+        },
+        stopped = wait_for_stop(&stop) => { stopped?; 0 }
+    };
+    dispatcher.stop();
+    let orderly = async {
+        raft.shutdown().await;
+        planner.abort();
+        port.abort();
+        local.abort();
+    };
+    if tokio::time::timeout(STOP_TIMEOUT, orderly).await.is_err() {
+        tracing::warn!("stopping took too long; what was acknowledged is on disk");
+    }
+    Ok(code)
+}
+
+/// A log that cannot be believed is rebuilt from the peers: under a new id, because a member that forgot its vote could vote
+/// twice. Anything else is an error to look at.
+fn rebuild_or_fail(dir: &Path, member: MemberFile, error: OpenError) -> Result<u8> {
+    let damaged = match &error {
+        OpenError::Log(log) => log.needs_rebuild(),
+        OpenError::Gap { .. } => true,
+        _ => false,
+    };
+    if damaged {
+        tracing::error!(error = crate::chain(&error), raft_id = member.raft_id, folder = %dir.display(), "the log is damaged and must be rebuilt from the other managers");
+    }
+    Err(anyhow::Error::new(error).context("could not open the replicated state"))
+}
+
+fn tuning(config: &Config) -> Tuning {
+    let election = match config.raft_election_ms.as_slice() {
+        [min, max] if min < max => (*min, *max),
+        _ => Tuning::default().election_ms,
+    };
+    Tuning { heartbeat_ms: config.raft_heartbeat_ms.max(10), election_ms: election, ..Tuning::default() }
+}
+
+/// Founds or joins the group; nothing to do when that was finished before.
+async fn become_member(
+    config: &Config,
+    identity: &Identity,
+    init: Option<&InitFile>,
+    member: &mut MemberFile,
+    raft: &RaftNode,
+    phase: &watch::Sender<Phase>,
+) -> Result<()> {
+    if !member.finished {
+        phase.send_replace(Phase::Joining(String::new()));
+        match (init, &identity.founding) {
+            (Some(init), Some(ca)) => found_cluster(config, identity, init, ca, raft).await?,
+            _ => join_cluster(config, identity, raft, member.raft_id).await?,
+        }
+        member.finished = true;
+        member.save(&config.state_dir).context("could not write the member file")?;
+    }
+    // A manager answers once it knows the cluster: a founder at once, others when the leader has brought them up to date.
+    let mut state = raft.store().watch_state();
+    state.wait_for(|s| s.cluster().is_some()).await.context("the state machine stopped")?;
+    Ok(())
+}
+
+async fn found_cluster(config: &Config, identity: &Identity, init: &InitFile, ca: &RootCa, raft: &RaftNode) -> Result<()> {
+    let addr = config.advertise_addr.to_string();
+    raft.initialize(Member { node_id: identity.node_id, addr: addr.clone() }).await?;
+    let store = raft.store();
+    store.leadership().wait_for(Leadership::is_own).await.context("consensus stopped")?;
+    if store.state().cluster().is_some() {
+        return Ok(());
+    }
+    let now = Timestamp::from_system(SystemTime::now());
+    let cluster = swarm_state::Cluster {
+        api: new_swarm(identity.cluster_id, &init.request, ca, now),
+        ca_key: ca.key_pem().to_string(),
+        removed_nodes: std::collections::BTreeMap::new(),
+    };
+    let mut node = ca::first_node(identity.node_id, raft.raft_id, &addr, init.request.availability, now);
+    node.api.description.hostname.clone_from(&init.hostname);
+    node.api.status.addr = config.advertise_addr.ip().to_string();
+    let changes = vec![Change::create(Object::Cluster(Arc::new(cluster))), Change::create(Object::Node(Arc::new(node)))];
+    store.propose(Batch { by: Actor::Operator, guards: vec![], changes }).await.context("could not record the cluster")?;
+    Ok(())
+}
+
+fn new_swarm(id: ClusterId, request: &InitRequest, ca: &RootCa, now: Timestamp) -> Swarm {
+    let info = ca.roots().tls_info();
+    let digest = ca.roots().digest();
+    let token = || swarm_pki::JoinToken::new(digest, rand::random()).to_string();
+    let pools = &request.default_addr_pool;
+    Swarm {
+        id,
+        version: Version::default(),
+        created_at: now,
+        updated_at: now,
+        spec: api::with_cluster_defaults(request.spec.clone()),
+        tls_info: TlsInfo {
+            trust_root: info.trust_root,
+            cert_issuer_subject: info.cert_issuer_subject,
+            cert_issuer_public_key: info.cert_issuer_public_key,
+        },
+        root_rotation_in_progress: false,
+        data_path_port: if request.data_path_port == 0 { DATA_PATH_PORT_DEFAULT } else { request.data_path_port },
+        default_addr_pool: if pools.is_empty() { vec![ADDR_POOL_DEFAULT.into()] } else { pools.clone() },
+        subnet_size: if request.subnet_size == 0 { SUBNET_SIZE_DEFAULT } else { request.subnet_size },
+        join_tokens: Some(JoinTokens { worker: token(), manager: token() }),
+    }
+}
+
+/// Asks the managers until one that leads has made this node a voter.
+async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, raft_id: u64) -> Result<()> {
+    let request = JoinRequest { node_id: identity.node_id, raft_id, addr: config.advertise_addr.to_string() };
+    let mut hint: Option<String> = None;
+    for attempt in 0usize.. {
+        if raft.is_voter() {
+            return Ok(());
+        }
+        let known: Vec<&String> = hint.iter().chain(&config.join).collect();
+        let Some(addr) = known.get(if hint.is_some() { 0 } else { attempt % known.len().max(1) }).map(|a| (*a).clone()) else {
+            bail!("no manager to join was named");
+        };
+        hint = None;
+        match raft.peers.call::<_, String>(&addr, "/raft/join", &request).await {
+            Ok(recorded) => {
+                tracing::info!(leader = %addr, own = %recorded, role = %Role::Manager, "joined the managers");
+                return Ok(());
+            }
+            Err(PeerError::Status { status, message, leader, .. }) => {
+                if matches!(status, http::StatusCode::FORBIDDEN | http::StatusCode::NOT_FOUND) {
+                    bail!("{message}");
+                }
+                tracing::warn!(%addr, %status, %message, "was not added to the managers yet");
+                hint = leader.filter(|l| *l != addr);
+            }
+            Err(error) => tracing::warn!(%addr, error = crate::chain(&error), "could not ask to be added to the managers"),
+        }
+        if hint.is_none() {
+            tokio::time::sleep(JOIN_RETRY).await;
+        }
+    }
+    Ok(())
+}
+
+/// Serves until a signal, a request to stop, or the end of this node's membership.
+async fn serve_until_stopped(stop: &Notify, raft: &RaftNode) -> Result<u8> {
+    let mut metrics = raft.raft.metrics();
+    let expelled = async {
+        let expelled = metrics.wait_for(|m| {
+            let membership = m.membership_config.membership();
+            membership.nodes().next().is_some() && membership.get_node(&raft.raft_id).is_none()
+        });
+        expelled.await.map(|_| ())
+    };
+    tokio::select! {
+        stopped = wait_for_stop(stop) => stopped.map(|()| 0),
+        expelled = expelled => {
+            expelled.context("consensus stopped")?;
+            tracing::info!("this node is no manager any more");
+            Ok(EXIT_NO_MEMBER)
+        }
+    }
+}
+
+async fn wait_for_stop(stop: &Notify) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.notified() => {}
+    }
+    tracing::info!("stopping");
+    Ok(())
+}
+
+async fn reload_certificates(certs: std::path::PathBuf, changed: Arc<Notify>, live: Arc<LiveIdentity>, peers: Arc<Peers>, tls: LiveTls) {
+    let Some(store) = certs.parent().map(CertStore::new) else { return };
+    loop {
+        changed.notified().await;
+        match store.load() {
+            Ok(Some(stored)) => {
+                live.replace(stored.credentials);
+                peers.set_tls(Arc::new(swarm_pki::client_config(Arc::clone(&live), &stored.roots)));
+                *tls.write().expect("nothing panics while holding it") = Arc::new(swarm_pki::server_config(Arc::clone(&live), &stored.roots));
+                tracing::info!("certificates were renewed");
+            }
+            Ok(None) => tracing::warn!("told of new certificates, but there are none"),
+            Err(error) => tracing::warn!(error = crate::chain(&error), "could not read the new certificates"),
+        }
+    }
+}
+
+/// Tells systemd, if it started us; without it there is nobody to tell.
+fn notify_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "no service manager was told");
+    }
+}

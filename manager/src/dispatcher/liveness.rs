@@ -1,0 +1,222 @@
+//! Which nodes live, as a pure state machine of the leader: what was heard and the time in, verdicts out.
+//!
+//! Every node has a time by which it must be heard of. A session that broke shortens it to a short grace, one that ended on
+//! purpose or a silent one leaves it. When more than half of the nodes are overdue at once, the leader rather suspects itself
+//! and waits for several graces before it moves so much.
+
+use std::{collections::BTreeMap, time::Duration};
+use swarm_types::{NodeId, SessionId, Timestamp};
+
+/// A broken session makes the node down after this time without a new one: long enough for an agent to be restarted or to
+/// find another manager, short enough that a dead host's tasks run elsewhere within six seconds.
+pub const BROKEN_GRACE: Duration = Duration::from_secs(3);
+/// When most nodes vanish at once, each gets this many graces.
+pub const CAUTION_GRACES: u32 = 6;
+/// Clusters below this size show no pattern in how many nodes vanish.
+const CAUTION_NODES_MIN: usize = 4;
+
+/// How a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// In a session with this manager; must be heard of by `due`.
+    Live {
+        /// The manager that holds the session.
+        manager: NodeId,
+        /// The session.
+        session: SessionId,
+        /// When it counts as down.
+        due: Timestamp,
+    },
+    /// Without a session; must open one by `due`.
+    Awaited {
+        /// When it counts as down.
+        due: Timestamp,
+        /// Whether the time was stretched because most nodes were gone.
+        stretched: bool,
+    },
+    /// Down.
+    Down,
+}
+
+/// What the leader has to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The node is down, and why.
+    Down(NodeId, &'static str),
+    /// The node was heard of again through a session that this leader did not see begin.
+    Ready(NodeId),
+}
+
+/// Docker's words for a node that was not heard of.
+pub const HEARTBEAT_FAILURE: &str = "heartbeat failure";
+
+/// All nodes.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    nodes: BTreeMap<NodeId, Life>,
+}
+
+impl Liveness {
+    /// A new leader's view: nodes that are not down have their whole grace, twice, to be heard of.
+    #[must_use]
+    pub fn of_new_leader(nodes: impl Iterator<Item = (NodeId, bool)>, grace: Duration, now: Timestamp) -> Self {
+        let due = now.after(grace * 2);
+        let life = |down| if down { Life::Down } else { Life::Awaited { due, stretched: false } };
+        Self { nodes: nodes.map(|(id, down)| (id, life(down))).collect() }
+    }
+
+    /// A node opened a session.
+    pub fn registered(&mut self, node: NodeId, session: SessionId, manager: NodeId, grace: Duration, now: Timestamp) {
+        self.nodes.insert(node, Life::Live { manager, session, due: now.after(grace) });
+    }
+
+    /// A manager tells who is connected to it.
+    pub fn digest(&mut self, manager: NodeId, connected: &[(NodeId, SessionId)], grace: Duration, now: Timestamp) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for (node, session) in connected {
+            let Some(life) = self.nodes.get_mut(node) else { continue };
+            match life {
+                // A newer session elsewhere wins until this one is its manager's again.
+                Life::Live { session: known, .. } if known != session => continue,
+                Life::Down => verdicts.push(Verdict::Ready(*node)),
+                Life::Live { .. } | Life::Awaited { .. } => {}
+            }
+            *life = Life::Live { manager, session: *session, due: now.after(grace) };
+        }
+        verdicts
+    }
+
+    /// A session ended. `announced`: the agent said so, as before a restart; it gets its whole grace.
+    pub fn closed(&mut self, node: NodeId, session: SessionId, announced: bool, grace: Duration, now: Timestamp) {
+        if let Some(life @ Life::Live { .. }) = self.nodes.get_mut(&node)
+            && matches!(life, Life::Live { session: known, .. } if *known == session)
+        {
+            let due = now.after(if announced { grace } else { BROKEN_GRACE.min(grace) });
+            *life = Life::Awaited { due, stretched: false };
+        }
+    }
+
+    /// A node left by itself: down at once.
+    pub fn left(&mut self, node: NodeId) -> Vec<Verdict> {
+        match self.nodes.insert(node, Life::Down) {
+            Some(Life::Down) => Vec::new(),
+            _ => vec![Verdict::Down(node, "node left the swarm")],
+        }
+    }
+
+    /// A node appeared in the state.
+    pub fn added(&mut self, node: NodeId, grace: Duration, now: Timestamp) {
+        self.nodes.entry(node).or_insert(Life::Awaited { due: now.after(grace * 2), stretched: false });
+    }
+
+    /// A node is gone from the state.
+    pub fn removed(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+
+    /// Declares down what is overdue.
+    pub fn tick(&mut self, grace: Duration, now: Timestamp) -> Vec<Verdict> {
+        let overdue: Vec<NodeId> = self.nodes.iter().filter(|(_, l)| due_of(l).is_some_and(|d| d <= now)).map(|(n, _)| *n).collect();
+        if overdue.is_empty() {
+            return Vec::new();
+        }
+        let standing = self.nodes.values().filter(|l| !matches!(l, Life::Down)).count();
+        let gone = self.nodes.values().filter(|l| matches!(l, Life::Awaited { .. })).count().max(overdue.len());
+        let cautious = standing >= CAUTION_NODES_MIN && gone * 2 > standing;
+        let mut verdicts = Vec::new();
+        for node in overdue {
+            let Some(life) = self.nodes.get_mut(&node) else { continue };
+            let waited = matches!(life, Life::Awaited { stretched: true, .. });
+            if cautious && !waited {
+                *life = Life::Awaited { due: now.after(grace * CAUTION_GRACES), stretched: true };
+            } else {
+                *life = Life::Down;
+                verdicts.push(Verdict::Down(node, HEARTBEAT_FAILURE));
+            }
+        }
+        verdicts
+    }
+
+    /// When [`tick`](Self::tick) is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.nodes.values().filter_map(due_of).min()
+    }
+}
+
+fn due_of(life: &Life) -> Option<Timestamp> {
+    match life {
+        Life::Live { due, .. } | Life::Awaited { due, .. } => Some(*due),
+        Life::Down => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn node(n: u8) -> NodeId {
+        NodeId::from_random([n; 16])
+    }
+
+    fn session(n: u8) -> SessionId {
+        SessionId::from_random([n; 16])
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(1).after(Duration::from_secs(seconds))
+    }
+
+    fn live(count: u8) -> Liveness {
+        let mut liveness = Liveness::default();
+        for n in 1..=count {
+            liveness.registered(node(n), session(n), node(100), GRACE, at(0));
+        }
+        liveness
+    }
+
+    #[test]
+    fn a_broken_session_is_down_after_the_short_grace_and_an_announced_one_after_the_whole() {
+        let mut liveness = live(3);
+        liveness.closed(node(1), session(1), false, GRACE, at(0));
+        liveness.closed(node(2), session(2), true, GRACE, at(0));
+        assert_eq!(liveness.tick(GRACE, at(2)), []);
+        assert_eq!(liveness.tick(GRACE, at(3)), [Verdict::Down(node(1), HEARTBEAT_FAILURE)]);
+        liveness.digest(node(100), &[(node(3), session(3))], GRACE, at(9));
+        assert_eq!(liveness.tick(GRACE, at(10)), [Verdict::Down(node(2), HEARTBEAT_FAILURE)]);
+        assert_eq!(liveness.tick(GRACE, at(18)), []);
+    }
+
+    #[test]
+    fn the_end_of_an_old_session_does_not_touch_a_new_one() {
+        let mut liveness = live(1);
+        liveness.registered(node(1), session(9), node(101), GRACE, at(1));
+        liveness.closed(node(1), session(1), false, GRACE, at(1));
+        assert_eq!(liveness.tick(GRACE, at(5)), []);
+    }
+
+    #[test]
+    fn a_new_leader_gives_every_node_its_whole_grace() {
+        let nodes = [(node(1), false), (node(2), true)].into_iter();
+        let mut liveness = Liveness::of_new_leader(nodes, GRACE, at(0));
+        assert_eq!(liveness.tick(GRACE, at(19)), []);
+        assert_eq!(liveness.tick(GRACE, at(20)), [Verdict::Down(node(1), HEARTBEAT_FAILURE)]);
+        let back = liveness.digest(node(100), &[(node(2), session(2))], GRACE, at(21));
+        assert_eq!(back, [Verdict::Ready(node(2))]);
+    }
+
+    #[test]
+    fn when_most_nodes_vanish_at_once_the_leader_waits() {
+        let mut liveness = live(5);
+        for n in 1..=3 {
+            liveness.closed(node(n), session(n), false, GRACE, at(0));
+        }
+        assert_eq!(liveness.tick(GRACE, at(3)), []);
+        let alive = [(node(4), session(4)), (node(5), session(5))];
+        liveness.digest(node(100), &alive, GRACE, at(60));
+        assert_eq!(liveness.tick(GRACE, at(62)), []);
+        assert_eq!(liveness.tick(GRACE, at(63)).len(), 3);
+    }
+}

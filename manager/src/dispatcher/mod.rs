@@ -1,0 +1,304 @@
+//! Agents: their sessions, the orders they get, what they report, and whether they live.
+//!
+//! Any manager holds sessions and streams orders from its own applied state; only the leader writes. So a leader change
+//! leaves sessions alone: a follower hands reports and a digest of who is connected to whoever leads.
+//!
+//! What always holds:
+//! - A node speaks only for itself: the node of a session is the one in its certificate.
+//! - Heartbeats and sessions stay out of the log; only their verdicts go in.
+//! - A manager that has applied less than an agent already knows catches up before it speaks.
+//! - A new leader declares no node down before the node had its whole grace to speak.
+
+mod leader;
+mod liveness;
+mod orders;
+mod session;
+
+pub use leader::Timing;
+pub use liveness::{Life, Liveness, Verdict};
+
+use crate::store::{Committed, Leadership, Store};
+use axum::{body::Body, response::Response};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use swarm_pki::NodeIdentity;
+use swarm_session::{CloseReason, StatusReport};
+use swarm_state::{Key, Object};
+use swarm_types::{NodeDescription, NodeId, SessionId};
+use tokio::sync::{Notify, broadcast, watch};
+
+/// Every manager tells the leader this often who is connected to it; at once when a session ends or the leader changes.
+const DIGEST_EVERY: Duration = Duration::from_secs(1);
+
+/// What a manager hands to the leader about its agents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum LeaderMessage {
+    /// A node opened a session.
+    Register {
+        /// The node.
+        node_id: NodeId,
+        /// The session.
+        session_id: SessionId,
+        /// What the host says of itself.
+        description: Box<NodeDescription>,
+        /// Its address as the manager sees it.
+        addr: String,
+    },
+    /// A host's description changed.
+    Description {
+        /// The node.
+        node_id: NodeId,
+        /// What the host says of itself.
+        description: Box<NodeDescription>,
+    },
+    /// Task statuses of one node.
+    Statuses {
+        /// The node; only its own tasks count.
+        node_id: NodeId,
+        /// The statuses.
+        reports: Vec<StatusReport>,
+    },
+    /// Who is connected to the manager, and which sessions ended since its last digest.
+    Digest {
+        /// All sessions.
+        connected: Vec<(NodeId, SessionId)>,
+        /// Sessions that ended.
+        closed: Vec<Closed>,
+    },
+    /// A node left by itself.
+    Left {
+        /// The node.
+        node_id: NodeId,
+    },
+}
+
+/// A session that ended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Closed {
+    /// The node.
+    pub node_id: NodeId,
+    /// The session.
+    pub session_id: SessionId,
+    /// Whether the agent said that it ends on purpose (a restart, or moving to another manager).
+    pub announced: bool,
+}
+
+/// What the leader answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaderAnswer {
+    /// Done; what had to be written is in the replicated state.
+    Done,
+    /// The session must end for this reason.
+    Refused(CloseReason),
+    /// The manager that was asked does not lead.
+    NotLeader,
+    /// It could not be written; try again.
+    Failed(String),
+}
+
+/// Why a message did not get to the leader.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody leads.
+    #[error("the swarm does not have a leader")]
+    NoLeader,
+    /// The leader did not answer.
+    #[error("the leader did not answer: {0}")]
+    Failed(String),
+}
+
+/// A future of [`LeaderLink`].
+pub type LinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The way to the leader: over the network, or back into this dispatcher.
+pub trait LeaderLink: Send + Sync {
+    /// Sends one message.
+    fn send(&self, message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>>;
+}
+
+/// The room's handle. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) link: Arc<dyn LeaderLink>,
+    pub(crate) timing: Timing,
+    sessions: Mutex<HashMap<NodeId, Entry>>,
+    closed: Mutex<Vec<Closed>>,
+    digest_now: Notify,
+    leader: leader::LeaderHandle,
+    stopping: watch::Sender<bool>,
+}
+
+/// A session that runs here.
+struct Entry {
+    session_id: SessionId,
+    /// Something that concerns the node changed.
+    wake: Arc<Notify>,
+    /// Set to end the session from outside.
+    close: watch::Sender<Option<CloseReason>>,
+}
+
+impl Dispatcher {
+    /// Starts the room's loops.
+    #[must_use]
+    pub fn start(store: Store, link: Arc<dyn LeaderLink>, timing: Timing) -> Self {
+        let leader = leader::LeaderHandle::start(store.clone(), timing);
+        let inner = Inner {
+            store,
+            link,
+            timing,
+            sessions: Mutex::default(),
+            closed: Mutex::default(),
+            digest_now: Notify::new(),
+            leader,
+            stopping: watch::Sender::new(false),
+        };
+        let dispatcher = Self { inner: Arc::new(inner) };
+        tokio::spawn(wake_sessions(Arc::clone(&dispatcher.inner)));
+        tokio::spawn(send_digests(Arc::clone(&dispatcher.inner)));
+        dispatcher
+    }
+
+    /// Answers `POST /session`: the request body is the agent's side, the response body ours.
+    pub async fn session(&self, peer: NodeIdentity, from: SocketAddr, body: Body) -> Response {
+        session::open(Arc::clone(&self.inner), peer, from, body)
+    }
+
+    /// Takes a message for the leader, from this manager or another one.
+    pub async fn take(&self, from: NodeId, message: LeaderMessage) -> LeaderAnswer {
+        self.inner.leader.take(from, message).await
+    }
+
+    /// A node said that it leaves the swarm. Best effort: an unreachable leader finds out by the missing session.
+    pub async fn node_left(&self, node_id: NodeId) {
+        if let Err(error) = self.inner.link.send(LeaderMessage::Left { node_id }).await {
+            tracing::debug!(%node_id, %error, "could not tell the leader that a node left");
+        }
+    }
+
+    /// Ends every session, telling the agents to go elsewhere; no new one is taken.
+    pub fn stop(&self) {
+        self.inner.stopping.send_replace(true);
+        let sessions = self.inner.sessions.lock().expect("nothing panics while holding it");
+        for entry in sessions.values() {
+            entry.close.send_replace(Some(CloseReason::Elsewhere("this manager stops".into())));
+        }
+    }
+}
+
+impl Inner {
+    /// Notes a session that runs here from now on; an older one of the node ends.
+    fn enter(&self, node_id: NodeId, session_id: SessionId) -> (Arc<Notify>, watch::Receiver<Option<CloseReason>>) {
+        let wake = Arc::new(Notify::new());
+        let close = watch::Sender::new(None);
+        let closing = close.subscribe();
+        let entry = Entry { session_id, wake: Arc::clone(&wake), close };
+        let old = self.sessions.lock().expect("nothing panics while holding it").insert(node_id, entry);
+        if let Some(old) = old {
+            old.close.send_replace(Some(CloseReason::Replaced));
+        }
+        (wake, closing)
+    }
+
+    /// Notes that a session ended, unless a newer one of the node took its place, and tells the leader soon.
+    fn exit(&self, closed: Closed) {
+        let mut sessions = self.sessions.lock().expect("nothing panics while holding it");
+        if sessions.get(&closed.node_id).is_some_and(|e| e.session_id == closed.session_id) {
+            sessions.remove(&closed.node_id);
+            drop(sessions);
+            self.closed.lock().expect("nothing panics while holding it").push(closed);
+            self.digest_now.notify_one();
+        }
+    }
+
+    fn wake(&self, nodes: Option<&BTreeSet<NodeId>>) {
+        let sessions = self.sessions.lock().expect("nothing panics while holding it");
+        match nodes {
+            None => sessions.values().for_each(|e| e.wake.notify_one()),
+            Some(nodes) => nodes.iter().filter_map(|n| sessions.get(n)).for_each(|e| e.wake.notify_one()),
+        }
+    }
+}
+
+/// Wakes the sessions that a committed entry concerns, and no others.
+async fn wake_sessions(inner: Arc<Inner>) {
+    let mut changes = inner.store.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(committed) => inner.wake(concerned(&committed).as_ref()),
+            Err(broadcast::error::RecvError::Lagged(_)) => inner.wake(None),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The nodes that an entry concerns; `None` for all.
+fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
+    if committed.replaced {
+        return None;
+    }
+    let mut nodes = BTreeSet::new();
+    for event in &committed.events {
+        match event.key {
+            Key::Cluster => return None,
+            Key::Node(id) => {
+                let addr = |o: &Option<Object>| match o {
+                    Some(Object::Node(n)) => n.manager_addr.clone(),
+                    _ => None,
+                };
+                // The list of managers goes to everybody.
+                if addr(&event.old) != addr(&event.new) {
+                    return None;
+                }
+                nodes.insert(id);
+            }
+            Key::Task(_) => {
+                for object in event.old.iter().chain(&event.new) {
+                    if let Object::Task(task) = object {
+                        nodes.extend(task.node_id);
+                    }
+                }
+            }
+            Key::Service(_) | Key::Spec(_) => {}
+        }
+    }
+    Some(nodes)
+}
+
+/// Keeps the leader informed of who is connected here.
+async fn send_digests(inner: Arc<Inner>) {
+    let mut leadership = inner.store.leadership();
+    loop {
+        let closed = std::mem::take(&mut *inner.closed.lock().expect("nothing panics while holding it"));
+        let connected = {
+            let sessions = inner.sessions.lock().expect("nothing panics while holding it");
+            sessions.iter().map(|(n, e)| (*n, e.session_id)).collect()
+        };
+        let led = *leadership.borrow_and_update() != Leadership::None;
+        if led {
+            let sent = inner.link.send(LeaderMessage::Digest { connected, closed: closed.clone() }).await;
+            if !matches!(sent, Ok(LeaderAnswer::Done)) {
+                // The next digest says it again.
+                inner.closed.lock().expect("nothing panics while holding it").extend(closed);
+            }
+        } else {
+            inner.closed.lock().expect("nothing panics while holding it").extend(closed);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DIGEST_EVERY) => {}
+            () = inner.digest_now.notified() => {}
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a node is told: a pure function of the state and of what it was told before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use swarm_session::{Assign, AssignedTask, Generation, NodeOrders};
+use swarm_state::{State, Task};
+use swarm_types::{NodeId, RemoteManager, SpecId, TaskId, TaskState};
+
+/// What one session has been told so far.
+#[derive(Debug, Default)]
+pub struct Told {
+    generation: Option<Generation>,
+    tasks: BTreeMap<TaskId, AssignedTask>,
+    specs: BTreeSet<SpecId>,
+    node: Option<NodeOrders>,
+}
+
+impl Told {
+    /// The node's orders, if they differ from the last ones. `None` also when the node is gone from the state.
+    pub fn node_orders(&mut self, state: &State, node_id: NodeId) -> Option<NodeOrders> {
+        let orders = node_orders(state, node_id)?;
+        let same = self.node.as_ref().is_some_and(|old| NodeOrders { generation: orders.generation, ..old.clone() } == orders);
+        if same {
+            return None;
+        }
+        self.node = Some(orders.clone());
+        Some(orders)
+    }
+
+    /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
+    pub fn assign(&mut self, state: &State, node_id: NodeId) -> Option<Assign> {
+        let wanted: BTreeMap<TaskId, AssignedTask> = state
+            .tasks_of_node(node_id)
+            .filter(|t| t.status.state >= TaskState::Assigned)
+            .map(|t| (t.id, assigned(t)))
+            .collect();
+        let from = self.generation;
+        let changed: Vec<AssignedTask> =
+            wanted.values().filter(|t| self.tasks.get(&t.id).is_none_or(|old| from.is_none() || !same_order(old, t))).cloned().collect();
+        let removed: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
+        if from.is_some() && changed.is_empty() && removed.is_empty() {
+            return None;
+        }
+        let specs: BTreeSet<SpecId> = wanted.values().map(|t| t.spec).collect();
+        let specs_removed = self.specs.difference(&specs).copied().collect();
+        let specs_new = specs.difference(&self.specs).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
+        let generation = Generation(state.applied());
+        *self = Self { generation: Some(generation), tasks: wanted, specs, node: self.node.take() };
+        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed })
+    }
+}
+
+/// Whether two versions of a task tell the agent the same. Its own reports coming back are no news.
+fn same_order(a: &AssignedTask, b: &AssignedTask) -> bool {
+    a.desired_state == b.desired_state && a.spec == b.spec && a.slot == b.slot
+}
+
+fn assigned(task: &Task) -> AssignedTask {
+    AssignedTask { id: task.id, spec: task.spec, slot: task.slot, desired_state: task.desired_state, recorded_state: task.status.state }
+}
+
+fn node_orders(state: &State, node_id: NodeId) -> Option<NodeOrders> {
+    let node = state.node(node_id)?;
+    let cluster = state.cluster()?;
+    let managers = state.nodes().filter_map(|n| n.manager_addr.clone().map(|addr| RemoteManager { node_id: n.id(), addr })).collect();
+    Some(NodeOrders {
+        generation: Generation(state.applied()),
+        role: node.role,
+        managers,
+        root_ca: cluster.api.tls_info.trust_root.clone(),
+        task_defaults: cluster.api.spec.task_defaults.clone(),
+    })
+}

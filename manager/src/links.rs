@@ -1,0 +1,111 @@
+//! How the rooms of this manager reach the leader: directly when it is this one, else over port 2377.
+
+use crate::{
+    api,
+    dispatcher::{Dispatcher, LeaderAnswer, LeaderLink, LeaderMessage, LinkError, LinkFuture},
+    peer::{PeerError, Peers},
+    raft::membership::{Membership, MembershipError},
+    server::FORWARD_PREFIX,
+    store::{Leadership, Store},
+};
+use axum::body::Body;
+use http::Request;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use swarm_types::{NodeId, RemoteManager, Timestamp};
+
+/// A message to the leader takes no longer; the sender tries again.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections to the leader, for every room.
+pub struct Links {
+    store: Store,
+    peers: Arc<Peers>,
+    node_id: NodeId,
+    membership: Membership,
+    /// Set once, right after the dispatcher was made over these links.
+    dispatcher: OnceLock<Dispatcher>,
+}
+
+impl Links {
+    /// Links of this manager.
+    #[must_use]
+    pub fn new(store: Store, peers: Arc<Peers>, node_id: NodeId, membership: Membership) -> Self {
+        Self { store, peers, node_id, membership, dispatcher: OnceLock::new() }
+    }
+
+    /// Messages for the leader go here when this manager leads.
+    pub fn set_dispatcher(&self, dispatcher: Dispatcher) {
+        if self.dispatcher.set(dispatcher).is_err() {
+            tracing::error!("the dispatcher was set twice");
+        }
+    }
+
+    /// Takes a manager out of the group, wherever the leader is.
+    ///
+    /// # Errors
+    /// [`MembershipError`]
+    pub async fn leave_group(&self, node_id: NodeId) -> Result<(), MembershipError> {
+        let leadership = self.store.leadership().borrow().clone();
+        match leadership {
+            Leadership::Own { .. } => {
+                let now = Timestamp::from_system(std::time::SystemTime::now());
+                self.membership.leave(node_id, now).await
+            }
+            Leadership::Other(leader) => {
+                let answer = self.peers.call::<_, ()>(&leader.addr, "/raft/leave", &node_id).await;
+                answer.map_err(|error| match error {
+                    PeerError::Status { message, .. } if message.contains("last manager") => MembershipError::LastManager,
+                    PeerError::Status { message, .. } if message.contains("loss of quorum") => MembershipError::LosesQuorum,
+                    error => MembershipError::Raft(crate::chain(&error)),
+                })
+            }
+            Leadership::None => Err(MembershipError::NotLeader(None)),
+        }
+    }
+
+    async fn send_to_leader(&self, message: LeaderMessage) -> Result<LeaderAnswer, LinkError> {
+        let leadership = self.store.leadership().borrow().clone();
+        match leadership {
+            Leadership::None => Err(LinkError::NoLeader),
+            Leadership::Own { .. } => {
+                let dispatcher = self.dispatcher.get().ok_or(LinkError::NoLeader)?;
+                Ok(dispatcher.take(self.node_id, message).await)
+            }
+            Leadership::Other(leader) => {
+                let call = self.peers.call::<_, LeaderAnswer>(&leader.addr, "/dispatch/take", &message);
+                match tokio::time::timeout(SEND_TIMEOUT, call).await {
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(error)) => Err(LinkError::Failed(crate::chain(&error))),
+                    Err(_) => Err(LinkError::Failed(format!("{} did not answer in time", leader.addr))),
+                }
+            }
+        }
+    }
+}
+
+impl LeaderLink for Links {
+    fn send(&self, message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>> {
+        Box::pin(self.send_to_leader(message))
+    }
+}
+
+impl api::Forward for Links {
+    fn forward<'a>(&'a self, to: &'a RemoteManager, mut request: Request<Body>) -> api::ForwardFuture<'a> {
+        Box::pin(async move {
+            let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+            let failed = |reason: String| api::ForwardError { to: to.clone(), reason };
+            let uri = format!("{FORWARD_PREFIX}{path}").parse().map_err(|e: http::uri::InvalidUri| failed(e.to_string()))?;
+            *request.uri_mut() = uri;
+            *request.version_mut() = http::Version::HTTP_2;
+            for hop in [http::header::HOST, http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::UPGRADE] {
+                request.headers_mut().remove(hop);
+            }
+            let response = self.peers.send(&to.addr, request).await.map_err(|e| failed(crate::chain(&e)))?;
+            Ok(response.map(Body::new))
+        })
+    }
+}
+

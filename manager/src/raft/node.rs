@@ -1,0 +1,283 @@
+//! One member of the consensus group: opens the log, runs openraft, and gives out the [`Store`].
+
+use super::{Member, Raft, TypeConfig, network::Network, proposer::Proposer, state_machine::LoadError, state_machine::StateMachine};
+use crate::{
+    peer::Peers,
+    store::{Leadership, Log, LogFuture, Peer, ProposeError, Publisher, ReadError, Store},
+};
+use openraft::{Config, RaftMetrics, ServerState, SnapshotPolicy, error::CheckIsLeaderError, error::RaftError};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use swarm_raftlog::{Keys, LogError, RaftLog, SnapshotError, SnapshotStore};
+use swarm_state::Batch;
+use swarm_types::{RemoteManager, Version};
+use tokio::sync::watch;
+
+/// A proposal or a linearizable read that no majority confirms fails after this time.
+pub const QUORUM_TIMEOUT: Duration = Duration::from_secs(8);
+/// A manager without contact to its leader asks for the read index again after this pause.
+const READ_INDEX_RETRY: Duration = Duration::from_millis(100);
+
+/// Times and bounds of consensus. The defaults suit a LAN: failover is the lease (= `election_ms.1`) plus a random election
+/// timeout, about 0.9 s, and no false election was seen on a loaded machine.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Between two heartbeats; also how long an append may take before it is sent again.
+    pub heartbeat_ms: u64,
+    /// A follower without a heartbeat for a random time in this range stands for election.
+    pub election_ms: (u64, u64),
+    /// Log entries between two snapshots.
+    pub snapshot_interval: u64,
+    /// Entries kept behind a snapshot for slow followers.
+    pub entries_for_slow_followers: u64,
+    /// Older snapshots kept.
+    pub old_snapshots: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { heartbeat_ms: 100, election_ms: (300, 500), snapshot_interval: 10_000, entries_for_slow_followers: 500, old_snapshots: 0 }
+    }
+}
+
+/// Why consensus could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log.
+    #[error("could not open the log")]
+    Log(#[from] LogError),
+    /// The snapshot files.
+    #[error("could not open the snapshots")]
+    Snapshots(#[from] SnapshotError),
+    /// The newest snapshot.
+    #[error("could not load the state")]
+    Load(#[from] LoadError),
+    /// The log begins after the newest snapshot ends: the member cannot be restored from its own disk.
+    #[error("the log begins at {purged} but the newest snapshot ends at {snapshot}")]
+    Gap {
+        /// Last purged index.
+        purged: u64,
+        /// Last index in the snapshot.
+        snapshot: u64,
+    },
+    /// openraft refused.
+    #[error("could not start consensus: {0}")]
+    Raft(String),
+}
+
+/// A running member.
+#[derive(Clone)]
+pub struct RaftNode {
+    /// openraft's handle.
+    pub raft: Raft,
+    /// Its id in Raft.
+    pub raft_id: u64,
+    /// Connections to the other managers.
+    pub peers: Arc<Peers>,
+    store: Store,
+}
+
+impl RaftNode {
+    /// Opens the member's state in `dir` and starts consensus. The member takes part once it is initialized or added.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn open(dir: &Path, keys: &Keys, raft_id: u64, peers: Arc<Peers>, tuning: &Tuning) -> Result<Self, OpenError> {
+        let keep = usize::try_from(tuning.old_snapshots).unwrap_or(usize::MAX).saturating_add(1);
+        let snapshots = Arc::new(SnapshotStore::open(dir, keys, keep)?);
+        let log = RaftLog::<TypeConfig>::open(dir, keys).await?;
+        let machine = tokio::task::spawn_blocking(move || StateMachine::load(snapshots)).await;
+        let machine = machine.map_err(|e| OpenError::Raft(e.to_string()))??;
+        let publisher = machine.publisher();
+        let (purged, held) = (log.last_purged().map_or(0, |l| l.index), publisher.state().applied());
+        if purged > held {
+            return Err(OpenError::Gap { purged, snapshot: held });
+        }
+        let config = Config {
+            cluster_name: "swarm".into(),
+            heartbeat_interval: tuning.heartbeat_ms,
+            election_timeout_min: tuning.election_ms.0,
+            election_timeout_max: tuning.election_ms.1,
+            install_snapshot_timeout: 5_000,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_interval.max(1)),
+            max_in_snapshot_log_to_keep: tuning.entries_for_slow_followers,
+            purge_batch_size: 2_000,
+            max_payload_entries: 64,
+            ..Config::default()
+        };
+        let config = config.validate().map_err(|e| OpenError::Raft(e.to_string()))?;
+        let network = Network { raft_id, peers: Arc::clone(&peers) };
+        let raft = Raft::new(raft_id, Arc::new(config), network, log, machine).await.map_err(|e| OpenError::Raft(e.to_string()))?;
+        let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers));
+        Ok(Self { raft, raft_id, peers, store })
+    }
+
+    /// The replicated state.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Makes a group of this member alone. Does nothing if it is in a group already.
+    ///
+    /// # Errors
+    /// openraft's message.
+    pub async fn initialize(&self, member: Member) -> Result<(), OpenError> {
+        let failed = |e: &dyn std::fmt::Display| OpenError::Raft(e.to_string());
+        if self.raft.is_initialized().await.map_err(|e| failed(&e))? {
+            return Ok(());
+        }
+        self.raft.initialize(BTreeMap::from([(self.raft_id, member)])).await.map_err(|e| failed(&e))
+    }
+
+    /// Whether Raft's membership, as far as this member knows it, has it as a voter.
+    #[must_use]
+    pub fn is_voter(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let voter = metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id);
+        voter
+    }
+
+    /// Stops consensus; what was acknowledged is on disk already.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not stop in order");
+        }
+    }
+}
+
+fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers>) -> Store {
+    let leadership = watch::Sender::new(Leadership::None);
+    let receiver = leadership.subscribe();
+    tokio::spawn(watch_leadership(raft.clone(), raft_id, leadership));
+    let log = RaftBackedLog { proposer: Proposer::start(raft.clone()), raft: raft.clone(), raft_id, peers };
+    Store::new(publisher, receiver, Arc::new(log))
+}
+
+async fn watch_leadership(raft: Raft, raft_id: u64, leadership: watch::Sender<Leadership>) {
+    let mut metrics = raft.metrics();
+    loop {
+        let now = leadership_of(&metrics.borrow_and_update(), raft_id);
+        leadership.send_if_modified(|old| {
+            let changed = *old != now;
+            if changed {
+                tracing::info!(leader = ?now, "leadership changed");
+                *old = now;
+            }
+            changed
+        });
+        if metrics.changed().await.is_err() {
+            leadership.send_replace(Leadership::None);
+            return;
+        }
+    }
+}
+
+fn leadership_of(metrics: &RaftMetrics<u64, Member>, raft_id: u64) -> Leadership {
+    match metrics.current_leader {
+        Some(id) if id == raft_id => {
+            // Until an entry of its own term is applied, a new leader may lack writes that its predecessor acknowledged.
+            let caught_up = metrics.last_applied.is_some_and(|l| l.leader_id.term == metrics.current_term);
+            if metrics.state == ServerState::Leader && caught_up { Leadership::Own { term: metrics.current_term } } else { Leadership::None }
+        }
+        Some(id) => match metrics.membership_config.membership().get_node(&id) {
+            Some(member) => Leadership::Other(RemoteManager { node_id: member.node_id, addr: member.addr.clone() }),
+            None => Leadership::None,
+        },
+        None => Leadership::None,
+    }
+}
+
+struct RaftBackedLog {
+    raft: Raft,
+    raft_id: u64,
+    proposer: Proposer,
+    peers: Arc<Peers>,
+}
+
+/// Body of `POST /raft/read-index`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadIndexRequest {}
+
+impl RaftBackedLog {
+    async fn read_index_once(&self) -> Result<u64, ReadError> {
+        let own = self.raft.metrics().borrow().current_leader == Some(self.raft_id);
+        if own {
+            return leader_read_index(&self.raft).await;
+        }
+        let leader = leadership_of(&self.raft.metrics().borrow(), self.raft_id);
+        let Leadership::Other(leader) = leader else { return Err(ReadError::NoLeader) };
+        let answer = self.peers.call::<_, u64>(&leader.addr, "/raft/read-index", &ReadIndexRequest {}).await;
+        answer.map_err(|error| {
+            tracing::debug!(%error, "the leader gave no read index");
+            ReadError::NoLeader
+        })
+    }
+}
+
+/// An index that holds every write acknowledged before the call; confirmed by a majority.
+///
+/// # Errors
+/// [`ReadError::NoLeader`] when this manager does not lead or no majority answers.
+pub async fn leader_read_index(raft: &Raft) -> Result<u64, ReadError> {
+    match raft.get_read_log_id().await {
+        Ok((read, _applied)) => Ok(read.map_or(0, |l| l.index)),
+        Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_))) => Err(ReadError::NoLeader),
+        Err(RaftError::Fatal(fatal)) => Err(ReadError::Closed(fatal.to_string())),
+    }
+}
+
+impl Log for RaftBackedLog {
+    fn propose(&self, batch: Batch) -> LogFuture<'_, Result<Version, ProposeError>> {
+        Box::pin(async move {
+            match tokio::time::timeout(QUORUM_TIMEOUT, self.proposer.propose(batch)).await {
+                Ok(result) => result,
+                Err(_) => Err(ProposeError::NoQuorum),
+            }
+        })
+    }
+
+    fn read_index(&self) -> LogFuture<'_, Result<u64, ReadError>> {
+        Box::pin(async move {
+            let deadline = tokio::time::Instant::now() + QUORUM_TIMEOUT;
+            loop {
+                match tokio::time::timeout_at(deadline, self.read_index_once()).await {
+                    Ok(Ok(index)) => return Ok(index),
+                    Ok(Err(ReadError::Closed(reason))) => return Err(ReadError::Closed(reason)),
+                    Err(_) => return Err(ReadError::NoLeader),
+                    // An election may be under way: ask again when the metrics change, at the latest after the pause.
+                    Ok(Err(ReadError::NoLeader)) => {
+                        let mut metrics = self.raft.metrics();
+                        metrics.borrow_and_update();
+                        let _ = tokio::time::timeout(READ_INDEX_RETRY, metrics.changed()).await;
+                        if tokio::time::Instant::now() >= deadline {
+                            return Err(ReadError::NoLeader);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        let metrics = self.raft.metrics().borrow().clone();
+        let membership = metrics.membership_config.membership();
+        let leads = metrics.state == ServerState::Leader;
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let peer = |(id, member): (&u64, &Member)| Peer {
+            node_id: member.node_id,
+            raft_id: *id,
+            addr: member.addr.clone(),
+            voter: voters.contains(id),
+            leader: metrics.current_leader == Some(*id),
+            reachable: if *id == self.raft_id {
+                Some(true)
+            } else if leads {
+                Some(self.peers.answered(&member.addr).unwrap_or(false))
+            } else {
+                None
+            },
+        };
+        membership.nodes().map(peer).collect()
+    }
+}

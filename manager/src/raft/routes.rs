@@ -1,0 +1,119 @@
+//! Raft's part of port 2377. Every route is for managers only; the authority table in [`crate::server`] says so.
+
+use super::{
+    JoinRequest, MembershipError, RaftNode, Raft, TypeConfig,
+    membership::{Hello, Membership},
+    network::receive_snapshot,
+    node::{ReadIndexRequest, leader_read_index},
+};
+use crate::server::{CallError, Msgpack, PeerAddr};
+use axum::{Extension, body::Body, extract::State as Held};
+use http::StatusCode;
+use openraft::{
+    Snapshot,
+    error::{Fatal, RaftError},
+    raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
+};
+use std::net::SocketAddr;
+use swarm_pki::Peer;
+use swarm_types::{NodeId, Timestamp};
+
+/// What the handlers hold.
+#[derive(Clone)]
+pub struct RaftRoutes {
+    /// The member.
+    pub node: RaftNode,
+    /// Membership changes.
+    pub membership: Membership,
+    /// Own node.
+    pub node_id: NodeId,
+}
+
+type Answer<T, E = std::convert::Infallible> = Msgpack<Result<T, RaftError<u64, E>>>;
+
+/// `POST /raft/append`
+pub async fn append(Held(held): Held<RaftRoutes>, Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>) -> Answer<AppendEntriesResponse<u64>> {
+    Msgpack(held.node.raft.append_entries(rpc).await)
+}
+
+/// `POST /raft/vote`
+pub async fn vote(Held(held): Held<RaftRoutes>, Msgpack(rpc): Msgpack<VoteRequest<u64>>) -> Answer<VoteResponse<u64>> {
+    Msgpack(held.node.raft.vote(rpc).await)
+}
+
+/// `POST /raft/snapshot`: the body is a stream.
+///
+/// # Errors
+/// 400 when the stream breaks.
+pub async fn snapshot(Held(held): Held<RaftRoutes>, body: Body) -> Result<Msgpack<Result<SnapshotResponse<u64>, Fatal<u64>>>, CallError> {
+    let (head, state) = receive_snapshot(body).await.map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
+    let raft: &Raft = &held.node.raft;
+    Ok(Msgpack(raft.install_full_snapshot(head.vote, Snapshot { meta: head.meta, snapshot: Box::new(state) }).await))
+}
+
+/// `POST /raft/read-index`
+///
+/// # Errors
+/// 503 when this manager does not lead.
+pub async fn read_index(Held(held): Held<RaftRoutes>, Msgpack(ReadIndexRequest {}): Msgpack<ReadIndexRequest>) -> Result<Msgpack<u64>, CallError> {
+    let index = leader_read_index(&held.node.raft).await;
+    index.map(Msgpack).map_err(|e| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))
+}
+
+/// `POST /raft/hello`
+pub async fn hello(Held(held): Held<RaftRoutes>, Msgpack(()): Msgpack<()>) -> Msgpack<Hello> {
+    Msgpack(Hello { node_id: held.node_id, raft_id: held.node.raft_id })
+}
+
+/// `POST /raft/join`: a node with a manager's certificate asks for itself. Answers with the address it was recorded at.
+///
+/// # Errors
+/// 403 for another node; 421 with the leader's address when this manager does not lead; 400 and 503 otherwise.
+pub async fn join(
+    Held(held): Held<RaftRoutes>,
+    Extension(peer): Extension<Peer>,
+    Extension(PeerAddr(from)): Extension<PeerAddr>,
+    Msgpack(mut request): Msgpack<JoinRequest>,
+) -> Result<Msgpack<String>, CallError> {
+    if peer.identity().is_none_or(|i| i.node_id != request.node_id.as_str()) {
+        return Err(CallError::new(StatusCode::FORBIDDEN, "a node can join only for itself"));
+    }
+    request.addr = reachable_addr(&request.addr, from);
+    let now = Timestamp::from_system(std::time::SystemTime::now());
+    held.membership.join(&request, now).await.map_err(membership_status)?;
+    Ok(Msgpack(request.addr))
+}
+
+/// `POST /raft/leave`: a manager asks to be taken out of the group.
+///
+/// # Errors
+/// As [`join`].
+pub async fn leave(Held(held): Held<RaftRoutes>, Extension(peer): Extension<Peer>, Msgpack(node_id): Msgpack<NodeId>) -> Result<Msgpack<()>, CallError> {
+    if peer.identity().is_none_or(|i| i.node_id != node_id.as_str()) {
+        return Err(CallError::new(StatusCode::FORBIDDEN, "a node can leave only for itself"));
+    }
+    let now = Timestamp::from_system(std::time::SystemTime::now());
+    held.membership.leave(node_id, now).await.map(Msgpack).map_err(membership_status)
+}
+
+/// The address others reach the newcomer at: what it says, or the address it called from with its port.
+fn reachable_addr(said: &str, from: SocketAddr) -> String {
+    match said.parse::<SocketAddr>() {
+        Ok(addr) if addr.ip().is_unspecified() => SocketAddr::new(from.ip(), addr.port()).to_string(),
+        _ => said.to_owned(),
+    }
+}
+
+fn membership_status(error: MembershipError) -> CallError {
+    let status = match &error {
+        MembershipError::NotLeader(_) => StatusCode::MISDIRECTED_REQUEST,
+        MembershipError::UnknownNode(_) => StatusCode::NOT_FOUND,
+        MembershipError::NoAnswer { .. } | MembershipError::LastManager | MembershipError::LosesQuorum => StatusCode::BAD_REQUEST,
+        MembershipError::Slow | MembershipError::Raft(_) | MembershipError::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let leader = match &error {
+        MembershipError::NotLeader(leader) => leader.as_ref().map(|l| l.addr.clone()),
+        _ => None,
+    };
+    CallError { status, message: crate::chain(&error), leader }
+}
