@@ -341,10 +341,18 @@ impl Host {
     /// # Errors
     /// When it is on, or something does not start.
     pub fn power_on(&self) -> Result<()> {
+        self.power_on_without_dockerd()?;
+        self.start_dockerd()
+    }
+
+    /// As [`Host::power_on`], leaving out dockerd.
+    ///
+    /// # Errors
+    /// As [`Host::power_on`].
+    pub fn power_on_without_dockerd(&self) -> Result<()> {
         ensure!(self.power().is_none(), "{} is on", self.name);
         self.switch.unplug(self.number)?;
-        self.boot()?;
-        self.start_dockerd()
+        self.boot()
     }
 
     /// Makes the host's namespaces, with nothing running in them.
