@@ -1,0 +1,157 @@
+//! The log as readers see it: its bounds, and its most recent entries in memory.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use openraft::{LogId, RaftLogId};
+
+use crate::backend::Budget;
+
+/// Encoded bytes of entries kept in memory. Entries not yet written are kept beyond it.
+const TAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Number of entries kept in memory, for logs of tiny entries.
+const TAIL_ENTRIES_MAX: usize = 4096;
+
+/// Bounds and tail of the log, including what is handed to the writer but not written yet.
+///
+/// The tail is contiguous and ends with the last entry of the log. An entry leaves it only after the
+/// writer has stored it, so every entry of the log is in the tail or in the backend.
+#[derive(Debug)]
+pub(crate) struct LogView<E> {
+    purged: Option<LogId<u64>>,
+    /// Index of the first entry and id of the last one; `None` if there are none.
+    entries: Option<(u64, LogId<u64>)>,
+    tail: VecDeque<TailEntry<E>>,
+    tail_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct TailEntry<E> {
+    pub(crate) entry: E,
+    pub(crate) encoded_bytes: usize,
+    /// The write that stores it, in the order in which writes are handed over.
+    pub(crate) write: u64,
+}
+
+impl<E: RaftLogId<u64>> TailEntry<E> {
+    fn index(&self) -> u64 {
+        self.entry.get_log_id().index
+    }
+}
+
+impl<E: RaftLogId<u64>> LogView<E> {
+    pub(crate) fn new(purged: Option<LogId<u64>>) -> Self {
+        LogView {
+            purged,
+            entries: None,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+        }
+    }
+
+    pub(crate) fn purged(&self) -> Option<LogId<u64>> {
+        self.purged
+    }
+
+    /// Id of the last entry, or of the last purged one if there are no entries.
+    pub(crate) fn last(&self) -> Option<LogId<u64>> {
+        self.entries.map(|(_, last)| last).or(self.purged)
+    }
+
+    /// Index the next entry must have; `None` if any will do, because the log never had one.
+    pub(crate) fn next_index(&self) -> Option<u64> {
+        self.last().map(|last| last.index + 1)
+    }
+
+    /// Adds entries that continue the log, and forgets old ones that `written` writes have stored.
+    pub(crate) fn append(&mut self, entries: impl IntoIterator<Item = TailEntry<E>>, written: u64) {
+        for added in entries {
+            let log_id = *added.entry.get_log_id();
+            let first = self.entries.map_or(log_id.index, |(first, _)| first);
+            self.entries = Some((first, log_id));
+            self.tail_bytes += added.encoded_bytes;
+            self.tail.push_back(added);
+        }
+        while (self.tail_bytes > TAIL_BYTES_MAX || self.tail.len() > TAIL_ENTRIES_MAX)
+            && self
+                .tail
+                .front()
+                .is_some_and(|oldest| oldest.write <= written)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    /// Drops the entries from `from` on. `before` is the id of the entry before it, if there is one.
+    pub(crate) fn truncate(&mut self, from: u64, before: Option<LogId<u64>>) {
+        let Some((first, last)) = self.entries else {
+            return;
+        };
+        if from > last.index {
+            return;
+        }
+        self.entries = before.filter(|_| first < from).map(|last| (first, last));
+        while self
+            .tail
+            .back()
+            .is_some_and(|newest| newest.index() >= from)
+        {
+            let newest = self.tail.pop_back();
+            self.tail_bytes -= newest.map_or(0, |newest| newest.encoded_bytes);
+        }
+    }
+
+    /// Drops the entries up to and including `upto`, which may be beyond the last one.
+    pub(crate) fn purge(&mut self, upto: LogId<u64>) {
+        self.purged = self.purged.max(Some(upto));
+        self.entries = self
+            .entries
+            .filter(|(_, last)| last.index > upto.index)
+            .map(|(first, last)| (first.max(upto.index + 1), last));
+        while self
+            .tail
+            .front()
+            .is_some_and(|oldest| oldest.index() <= upto.index)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.tail.pop_front();
+        self.tail_bytes -= oldest.map_or(0, |oldest| oldest.encoded_bytes);
+    }
+
+    /// The part of `range` that is in the log.
+    pub(crate) fn clamp(&self, range: &Range<u64>) -> Range<u64> {
+        match self.entries {
+            Some((first, last)) => range.start.max(first)..range.end.min(last.index + 1),
+            None => 0..0,
+        }
+    }
+
+    /// Index of the first entry in memory, or of the next entry if none is.
+    pub(crate) fn tail_start(&self) -> u64 {
+        match self.tail.front() {
+            Some(oldest) => oldest.index(),
+            None => self.next_index().unwrap_or(0),
+        }
+    }
+}
+
+impl<E: RaftLogId<u64> + Clone> LogView<E> {
+    /// Copies the entries of `range`, all of which are in memory, with their encoded lengths; as many
+    /// as the bound allows.
+    pub(crate) fn copy(&self, range: Range<u64>, bytes_max: usize) -> Vec<(usize, E)> {
+        let skip = usize::try_from(range.start - self.tail_start()).unwrap_or(usize::MAX);
+        let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let mut budget = Budget::new(bytes_max);
+        self.tail
+            .iter()
+            .skip(skip)
+            .take(count)
+            .take_while(|cached| budget.admits(cached.encoded_bytes))
+            .map(|cached| (cached.encoded_bytes, cached.entry.clone()))
+            .collect()
+    }
+}
