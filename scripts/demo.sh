@@ -103,7 +103,7 @@ Then try, with \`swarm\` or with \`docker\`, which both talk to the swarm now:
   docker kill \$(docker ps -q --filter label=com.docker.swarm.service.name=web)
   swarm service ps web                       the killed task and its replacement
   swarm service update --env-add COLOR=blue web
-  swarm service create --name idle --replicas 5 --entrypoint 'httpd -f -p 9000' $image
+  swarm service create --name more --replicas 5 $image
   docker service ls
   docker node ls
 

@@ -171,6 +171,10 @@ impl AgentProc {
             "the agent of {} runs",
             self.host.name()
         );
+        // One that ended by itself or with its host.
+        if let Some(mut ended) = self.running().take() {
+            ended.child.wait()?;
+        }
         let mut child = spawn_daemon(self.command()?, &self.log())?;
         let ready = wait::until("an answer from the agent", DEADLINE, || {
             if let Some(status) = child.try_wait()? {
@@ -245,19 +249,12 @@ impl AgentProc {
         self.start_again()
     }
 
-    /// Forgets an agent that ended with its host, so that it can be started again.
-    pub fn collect(&self) {
-        if let Some(mut running) = self.running().take() {
-            drop(running.child.wait());
-        }
-    }
-
-    /// The agent's process; `None` while it is stopped.
+    /// The agent's process; `None` while it does not run.
     #[must_use]
     pub fn process(&self) -> Option<Process> {
-        self.running()
-            .as_ref()
-            .map(|running| running.process.clone())
+        let running = self.running();
+        let process = running.as_ref().map(|running| running.process.clone());
+        process.filter(Process::alive)
     }
 
     /// The manager process of this agent; `None` when there is none.

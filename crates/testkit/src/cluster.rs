@@ -1,11 +1,11 @@
 //! A bed with an agent on each host, formed into a cluster.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::agent::{AgentOptions, AgentProc};
@@ -339,7 +339,8 @@ impl Cluster {
         deadline: Duration,
         probe: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        wait::until(what, deadline, probe).map_err(|error| error.context(self.logs()))
+        // The reason first: it is what the reader looks for.
+        wait::until(what, deadline, probe).map_err(|error| anyhow!("{error:#}\n{}", self.logs()))
     }
 
     /// The end of every daemon's log, for failure texts.
@@ -361,15 +362,16 @@ impl Cluster {
         }
     }
 
-    fn log_files(&self) -> Vec<std::path::PathBuf> {
-        let mut files = Vec::new();
-        for host in self.bed.hosts() {
-            let Ok(entries) = fs::read_dir(host.dir()) else {
-                continue;
-            };
-            let logs = entries.flatten().map(|entry| entry.path());
-            files.extend(logs.filter(|path| path.extension().is_some_and(|e| e == "log")));
-        }
+    /// The logs of dockerd and agent in each host's folder, and the manager's in the agent's folder.
+    fn log_files(&self) -> Vec<PathBuf> {
+        let hosts = self.bed.hosts().iter().map(|host| host.dir().to_owned());
+        let states = self.agents.iter().map(AgentProc::state_dir);
+        let mut files: Vec<_> = hosts
+            .chain(states)
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "log"))
+            .collect();
         files.sort();
         files
     }

@@ -103,7 +103,7 @@ pub(crate) fn entered(child: &Child, program: &OsStr) -> Result<Process> {
         .find(|process| OsStr::new(process.program()) == program);
     found
         .cloned()
-        .with_context(|| format!("no {} among {children:?}", program.display()))
+        .with_context(|| format!("no {program:?} among {children:?}"))
 }
 
 /// overlay2 where the kernel has it; the folder of the beds is on an ordinary file system.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 
 use crate::agent::bin_dir;
 use crate::client::{DockerClient, oldest_docker_client};
@@ -244,6 +245,9 @@ impl Host {
     /// As [`Host::start_dockerd`].
     pub fn start_dockerd_with(&self, extra_args: &[&str]) -> Result<()> {
         ensure!(self.dockerd().is_none(), "dockerd of {} runs", self.name);
+        if let Ok(ended) = self.take_dockerd() {
+            ended.collect();
+        }
         let dockerd = Dockerd::start(self, extra_args)?;
         let mut power = self.power();
         let power = power
@@ -269,12 +273,12 @@ impl Host {
         self.take_dockerd()?.kill()
     }
 
-    /// The dockerd process, for signals to it; `None` while it is stopped.
+    /// The dockerd process, for signals to it; `None` while it does not run.
     #[must_use]
     pub fn dockerd(&self) -> Option<Process> {
         let power = self.power();
         let dockerd = power.as_ref()?.dockerd.as_ref()?;
-        Some(dockerd.process.clone())
+        Some(dockerd.process.clone()).filter(Process::alive)
     }
 
     /// Cuts the host off the network, both directions, without a word to anybody.
@@ -318,7 +322,7 @@ impl Host {
         let power = self.power().take();
         let mut power = power.with_context(|| format!("{} is off", self.name))?;
         // The kernel ends all processes of the namespace before it lets its first one go.
-        process::kill_tree(power.init);
+        process::send(power.init, Signal::SIGKILL)?;
         power.child.wait()?;
         if let Some(dockerd) = power.dockerd {
             dockerd.collect();
@@ -388,11 +392,14 @@ impl Host {
         let log = self.dir.join("init.log");
         let mut child = spawn_daemon(command, &log)?;
         let booted = wait::until("boot", Duration::from_secs(30), || {
-            let ended = child.try_wait()?;
-            Ok(match ended {
-                Some(status) => Err(status),
-                None => Ok(drop(fs::metadata(self.dir.join("booted"))?)),
-            })
+            if let Some(status) = child.try_wait()? {
+                return Ok(Err(status));
+            }
+            ensure!(
+                self.dir.join("booted").exists(),
+                "its first process is at work"
+            );
+            Ok(Ok(()))
         });
         if let Err(status) = booted? {
             bail!("{} did not boot: {status}: {}", self.name, tail(&log, 10));
@@ -477,7 +484,7 @@ pub(crate) fn spawn_daemon(mut command: Command, log: &Path) -> Result<Child> {
         .stderr(file);
     command
         .spawn()
-        .with_context(|| format!("could not start {}", command.get_program().display()))
+        .with_context(|| format!("could not start {:?}", command.get_program()))
 }
 
 /// The last lines of a file, for failure texts.

@@ -60,7 +60,8 @@ fn up(hosts: &str) -> Result<()> {
     }
     if bin_dir().is_ok() {
         let first = bed.host(1).ip();
-        Cluster::on(bed)?.keep();
+        let cluster = Cluster::on(bed).context("the hosts are up (`testbed down` removes them)")?;
+        cluster.keep();
         println!("\nEvery host has an agent. On h1 (`testbed shell h1`):");
         println!("  swarm init --advertise-addr {first}");
         println!("and on the others what it says, with `--advertise-addr` of their own.");
