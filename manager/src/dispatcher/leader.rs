@@ -1,7 +1,7 @@
 //! The leader's side: liveness verdicts, node descriptions, and the statuses of all agents in few commits.
 
 use super::{LeaderAnswer, LeaderMessage, liveness::Liveness, liveness::Verdict};
-use crate::store::{Leadership, ProposeError, Store};
+use crate::store::{ProposeError, Store};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},

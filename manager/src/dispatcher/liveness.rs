@@ -9,15 +9,15 @@ use swarm_types::{NodeId, SessionId, Timestamp};
 
 /// A broken session makes the node down after this time without a new one: long enough for an agent to be restarted or to
 /// find another manager, short enough that a dead host's tasks run elsewhere within six seconds.
-pub const BROKEN_GRACE: Duration = Duration::from_secs(3);
+pub(super) const BROKEN_GRACE: Duration = Duration::from_secs(3);
 /// When most nodes vanish at once, each gets this many graces.
-pub const CAUTION_GRACES: u32 = 6;
+pub(super) const CAUTION_GRACES: u32 = 6;
 /// Clusters below this size show no pattern in how many nodes vanish.
 const CAUTION_NODES_MIN: usize = 4;
 
 /// How a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub(super) enum Life {
     /// In a session with this manager; must be heard of by `due`.
     Live {
         /// The manager that holds the session.
@@ -40,7 +40,7 @@ pub enum Life {
 
 /// What the leader has to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// The node is down, and why.
     Down(NodeId, &'static str),
     /// The node was heard of again through a session that this leader did not see begin.
@@ -48,30 +48,30 @@ pub enum Verdict {
 }
 
 /// Docker's words for a node that was not heard of.
-pub const HEARTBEAT_FAILURE: &str = "heartbeat failure";
+pub(super) const HEARTBEAT_FAILURE: &str = "heartbeat failure";
 
 /// All nodes.
 #[derive(Debug, Default)]
-pub struct Liveness {
+pub(super) struct Liveness {
     nodes: BTreeMap<NodeId, Life>,
 }
 
 impl Liveness {
     /// A new leader's view: nodes that are not down have their whole grace, twice, to be heard of.
     #[must_use]
-    pub fn of_new_leader(nodes: impl Iterator<Item = (NodeId, bool)>, grace: Duration, now: Timestamp) -> Self {
+    pub(super) fn of_new_leader(nodes: impl Iterator<Item = (NodeId, bool)>, grace: Duration, now: Timestamp) -> Self {
         let due = now.after(grace * 2);
         let life = |down| if down { Life::Down } else { Life::Awaited { due, stretched: false } };
         Self { nodes: nodes.map(|(id, down)| (id, life(down))).collect() }
     }
 
     /// A node opened a session.
-    pub fn registered(&mut self, node: NodeId, session: SessionId, manager: NodeId, grace: Duration, now: Timestamp) {
+    pub(super) fn registered(&mut self, node: NodeId, session: SessionId, manager: NodeId, grace: Duration, now: Timestamp) {
         self.nodes.insert(node, Life::Live { manager, session, due: now.after(grace) });
     }
 
     /// A manager tells who is connected to it.
-    pub fn digest(&mut self, manager: NodeId, connected: &[(NodeId, SessionId)], grace: Duration, now: Timestamp) -> Vec<Verdict> {
+    pub(super) fn digest(&mut self, manager: NodeId, connected: &[(NodeId, SessionId)], grace: Duration, now: Timestamp) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         for (node, session) in connected {
             let Some(life) = self.nodes.get_mut(node) else { continue };
@@ -87,7 +87,7 @@ impl Liveness {
     }
 
     /// A session ended. `announced`: the agent said so, as before a restart; it gets its whole grace.
-    pub fn closed(&mut self, node: NodeId, session: SessionId, announced: bool, grace: Duration, now: Timestamp) {
+    pub(super) fn closed(&mut self, node: NodeId, session: SessionId, announced: bool, grace: Duration, now: Timestamp) {
         if let Some(life @ Life::Live { .. }) = self.nodes.get_mut(&node)
             && matches!(life, Life::Live { session: known, .. } if *known == session)
         {
@@ -97,7 +97,7 @@ impl Liveness {
     }
 
     /// A node left by itself: down at once.
-    pub fn left(&mut self, node: NodeId) -> Vec<Verdict> {
+    pub(super) fn left(&mut self, node: NodeId) -> Vec<Verdict> {
         match self.nodes.insert(node, Life::Down) {
             Some(Life::Down) => Vec::new(),
             _ => vec![Verdict::Down(node, "node left the swarm")],
@@ -105,17 +105,17 @@ impl Liveness {
     }
 
     /// A node appeared in the state.
-    pub fn added(&mut self, node: NodeId, grace: Duration, now: Timestamp) {
+    pub(super) fn added(&mut self, node: NodeId, grace: Duration, now: Timestamp) {
         self.nodes.entry(node).or_insert(Life::Awaited { due: now.after(grace * 2), stretched: false });
     }
 
     /// A node is gone from the state.
-    pub fn removed(&mut self, node: NodeId) {
+    pub(super) fn removed(&mut self, node: NodeId) {
         self.nodes.remove(&node);
     }
 
     /// Declares down what is overdue.
-    pub fn tick(&mut self, grace: Duration, now: Timestamp) -> Vec<Verdict> {
+    pub(super) fn tick(&mut self, grace: Duration, now: Timestamp) -> Vec<Verdict> {
         let overdue: Vec<NodeId> = self.nodes.iter().filter(|(_, l)| due_of(l).is_some_and(|d| d <= now)).map(|(n, _)| *n).collect();
         if overdue.is_empty() {
             return Vec::new();
@@ -139,7 +139,7 @@ impl Liveness {
 
     /// When [`tick`](Self::tick) is due next.
     #[must_use]
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.nodes.values().filter_map(due_of).min()
     }
 }

@@ -15,7 +15,6 @@ mod orders;
 mod session;
 
 pub use leader::Timing;
-pub use liveness::{Life, Liveness, Verdict};
 
 use crate::store::{Committed, Leadership, Store};
 use axum::{body::Body, response::Response};

@@ -7,7 +7,7 @@ use swarm_types::{NodeId, RemoteManager, SpecId, TaskId, TaskState};
 
 /// What one session has been told so far.
 #[derive(Debug, Default)]
-pub struct Told {
+pub(super) struct Told {
     generation: Option<Generation>,
     tasks: BTreeMap<TaskId, AssignedTask>,
     specs: BTreeSet<SpecId>,
@@ -16,7 +16,7 @@ pub struct Told {
 
 impl Told {
     /// The node's orders, if they differ from the last ones. `None` also when the node is gone from the state.
-    pub fn node_orders(&mut self, state: &State, node_id: NodeId) -> Option<NodeOrders> {
+    pub(super) fn node_orders(&mut self, state: &State, node_id: NodeId) -> Option<NodeOrders> {
         let orders = node_orders(state, node_id)?;
         let same = self.node.as_ref().is_some_and(|old| NodeOrders { generation: orders.generation, ..old.clone() } == orders);
         if same {
@@ -27,7 +27,7 @@ impl Told {
     }
 
     /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
-    pub fn assign(&mut self, state: &State, node_id: NodeId) -> Option<Assign> {
+    pub(super) fn assign(&mut self, state: &State, node_id: NodeId) -> Option<Assign> {
         let wanted: BTreeMap<TaskId, AssignedTask> = state
             .tasks_of_node(node_id)
             .filter(|t| t.status.state >= TaskState::Assigned)

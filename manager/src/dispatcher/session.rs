@@ -150,10 +150,7 @@ impl Session {
         loop {
             let silence = self.inner.timing.grace(&self.inner.store.state());
             tokio::select! {
-                reason = closing.wait_for(Option::is_some) => {
-                    let reason = reason.ok().and_then(|r| r.clone()).unwrap_or(CloseReason::Replaced);
-                    return End::Close(reason);
-                }
+                reason = close_asked(closing) => return End::Close(reason),
                 // Dropping `next` loses nothing: whole frames stay in the decoder.
                 frame = tokio::time::timeout(silence, self.next(&mut frames)) => match frame {
                     Err(_) => return End::Lost("no heartbeat in time".into()),
@@ -242,6 +239,12 @@ impl Session {
             }
         }
     }
+}
+
+/// Ends when the session is to be closed from outside.
+async fn close_asked(closing: &mut tokio::sync::watch::Receiver<Option<CloseReason>>) -> CloseReason {
+    let asked = closing.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    asked.unwrap_or(CloseReason::Replaced)
 }
 
 /// Status batches on their way to the leader: one at a time, in order, each repeated until it is taken.

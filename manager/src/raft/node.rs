@@ -7,7 +7,7 @@ use crate::{
 };
 use openraft::{Config, RaftMetrics, ServerState, SnapshotPolicy, error::CheckIsLeaderError, error::RaftError};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use swarm_raftlog::{Keys, LogError, RaftLog, SnapshotError, SnapshotStore};
 use swarm_state::Batch;
 use swarm_types::{RemoteManager, Version};
@@ -84,6 +84,7 @@ impl RaftNode {
     /// [`OpenError`]
     pub async fn open(dir: &Path, keys: &Keys, raft_id: u64, peers: Arc<Peers>, tuning: &Tuning) -> Result<Self, OpenError> {
         let keep = usize::try_from(tuning.old_snapshots).unwrap_or(usize::MAX).saturating_add(1);
+        let keep = NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN);
         let snapshots = Arc::new(SnapshotStore::open(dir, keys, keep)?);
         let log = RaftLog::<TypeConfig>::open(dir, keys).await?;
         let machine = tokio::task::spawn_blocking(move || StateMachine::load(snapshots)).await;

@@ -29,7 +29,7 @@ pub struct RaftRoutes {
     pub node_id: NodeId,
 }
 
-type Answer<T, E = std::convert::Infallible> = Msgpack<Result<T, RaftError<u64, E>>>;
+type Answer<T, E = openraft::error::Infallible> = Msgpack<Result<T, RaftError<u64, E>>>;
 
 /// `POST /raft/append`
 pub async fn append(Held(held): Held<RaftRoutes>, Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>) -> Answer<AppendEntriesResponse<u64>> {

@@ -20,7 +20,7 @@ pub struct StateMachine {
     last_applied: Option<LogId<u64>>,
     membership: StoredMembership<u64, Member>,
     publisher: Arc<Publisher>,
-    snapshots: Arc<SnapshotStore>,
+    snapshots: Arc<SnapshotStore<TypeConfig>>,
 }
 
 /// Why the newest snapshot could not be loaded.
@@ -39,13 +39,12 @@ impl StateMachine {
     ///
     /// # Errors
     /// [`LoadError`]: the files are damaged; nothing was taken from them.
-    pub fn load(snapshots: Arc<SnapshotStore>) -> Result<Self, LoadError> {
-        let (state, last_applied, membership) = match snapshots.open_latest::<Meta>()? {
+    pub fn load(snapshots: Arc<SnapshotStore<TypeConfig>>) -> Result<Self, LoadError> {
+        let (state, last_applied, membership) = match snapshots.newest()? {
             None => (State::default(), None, StoredMembership::default()),
-            Some(mut reader) => {
-                let meta = reader.meta().clone();
-                let state = State::read_from(&mut reader)?;
-                reader.finish()?;
+            Some(stored) => {
+                let meta = stored.meta().clone();
+                let state = State::read_from(&mut stored.reader())?;
                 (state, meta.last_log_id, meta.last_membership)
             }
         };
@@ -69,7 +68,7 @@ impl StateMachine {
 pub struct Builder {
     state: State,
     meta: Meta,
-    snapshots: Arc<SnapshotStore>,
+    snapshots: Arc<SnapshotStore<TypeConfig>>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
@@ -142,15 +141,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-async fn save(snapshots: Arc<SnapshotStore>, meta: Meta, state: State) -> Result<(), StorageError<u64>> {
+async fn save(snapshots: Arc<SnapshotStore<TypeConfig>>, meta: Meta, state: State) -> Result<(), StorageError<u64>> {
     let signature = meta.signature();
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| -> StorageError<u64> {
         StorageIOError::write_snapshot(Some(signature.clone()), &as_io_error(error)).into()
     };
     let written = tokio::task::spawn_blocking(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let mut writer = snapshots.create(&meta)?;
+        let mut writer = snapshots.create(meta)?;
         state.write_to(&mut writer)?;
-        writer.finish()?;
+        writer.commit()?;
         Ok(())
     })
     .await;
