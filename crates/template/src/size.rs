@@ -1,6 +1,7 @@
 //! Amounts people write: memory in bytes, processors in billionths.
 
 use crate::gofmt::quote;
+use crate::lang::parse_float;
 
 /// Text that is no size, in docker's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,13 +45,9 @@ pub fn memory_bytes(text: &str) -> Result<i64, SizeError> {
     };
     let suffix = &text[last + 1..];
 
-    let size = number
-        .parse::<f64>()
-        .ok()
-        .filter(|size| size.is_finite())
-        .ok_or_else(|| SizeError::Number {
-            number: number.into(),
-        })?;
+    let size = parse_float(number).ok_or_else(|| SizeError::Number {
+        number: number.into(),
+    })?;
     if size < 0.0 {
         return Err(invalid());
     }

@@ -209,21 +209,21 @@ fn unsigned(text: &str) -> Option<u64> {
     u64::from_str_radix(&digits.replace('_', ""), base).ok()
 }
 
-/// A decimal or hexadecimal float, infinite values refused.
-fn float(text: &str) -> Option<f64> {
+/// Reads a decimal or hexadecimal float as Go does, except that infinite values are refused.
+pub(crate) fn float(text: &str) -> Option<f64> {
     let (negative, magnitude) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),
     };
     let lower = magnitude.to_ascii_lowercase();
+    if !underscores_ok(&lower) {
+        return None;
+    }
+    let lower = lower.replace('_', "");
     let value = if let Some(hex) = lower.strip_prefix("0x") {
-        // Go takes underscores in floats only with a base prefix.
-        if !underscores_ok(&lower) {
-            return None;
-        }
-        hex_float(&hex.replace('_', ""))?
+        hex_float(hex)?
     } else {
-        if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') || lower.contains('_') {
+        if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
             return None;
         }
         lower.parse::<f64>().ok()?

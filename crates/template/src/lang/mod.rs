@@ -8,6 +8,7 @@ mod parser;
 pub(crate) use ast::{
     Branch, BranchKind, Command, Node, NumberLiteral, Operand, Pipe, TemplateCall,
 };
+pub(crate) use literal::float as parse_float;
 pub(crate) use parser::{Trees, parse};
 
 /// A template text that does not parse.
