@@ -19,6 +19,7 @@ pub mod service;
 pub mod swarm;
 pub mod task;
 pub mod task_spec;
+pub mod validate;
 
 pub use container::*;
 pub use ids::*;

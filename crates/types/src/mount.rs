@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 text_enum! {
     /// What is mounted.
     #[derive(Default)]
-    MountType as "mount type" {
+    MountType as "MountType" {
         /// A path of the host.
         Bind = "bind",
         /// A volume.

@@ -216,7 +216,7 @@ pub struct JobStatus {
 text_enum! {
     /// How a service's name is answered.
     #[derive(Default)]
-    EndpointMode as "EndpointMode" {
+    EndpointMode as "resolution mode" {
         /// One virtual IP for all tasks.
         #[default] Vip = "vip",
         /// The addresses of the tasks.
