@@ -7,11 +7,11 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{FromRequest, Request},
     middleware::Next,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use http::{HeaderValue, StatusCode, header};
 use hyper_util::{
@@ -30,6 +30,7 @@ use swarm_pki::{Allow, Peer, permits};
 use swarm_types::NodeId;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
 
 /// Names the leader's address in an answer of a manager that does not lead.
 pub const LEADER_HEADER: &str = "x-swarm-leader";
@@ -168,12 +169,29 @@ pub fn router(rooms: &Rooms) -> Router {
         });
         router = router.route(path, handler.layer(check));
     }
-    let rooms_forwarded = rooms.clone();
+    let guarded = rooms.clone();
     let check = axum::middleware::from_fn(move |peer: Extension<Peer>, request: Request, next: Next| {
-        let rooms = rooms_forwarded.clone();
+        let rooms = guarded.clone();
         async move { checked(&rooms, Allow::ManagerOnly, &peer.0, request, next).await }
     });
-    router.nest(FORWARD_PREFIX, rooms.api.clone().layer(Extension(crate::api::Forwarded)).layer(check))
+    // A route of its own and not a nested router: the check must come before any answer, "not found" included.
+    let api = rooms.api.clone();
+    let forwarded = any(move |request: Request| forwarded(api.clone(), request));
+    router.route(&format!("{FORWARD_PREFIX}/{{*path}}"), forwarded.layer(check))
+}
+
+/// Hands a request that another manager forwarded to the API, under the path its client used.
+async fn forwarded(api: Router, mut request: Request) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+    match path.strip_prefix(FORWARD_PREFIX).unwrap_or(path).parse() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(error) => return CallError::new(StatusCode::BAD_REQUEST, format!("bad path: {error}")).into_response(),
+    }
+    request.extensions_mut().insert(crate::api::Forwarded);
+    match api.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 async fn checked(rooms: &Rooms, allow: Allow, peer: &Peer, request: Request, next: Next) -> Response {
@@ -243,10 +261,4 @@ pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
             }
         });
     }
-}
-
-/// An empty body, for answers without one.
-#[must_use]
-pub fn empty() -> Body {
-    Body::empty()
 }
