@@ -47,7 +47,7 @@ fi
 [ -e /usr/include/stdio.h ] || need libc6-dev
 
 command -v cargo >/dev/null 2>&1 || {
-	echo "setup: cargo is missing: install Rust 1.85 or newer first" >&2
+	echo "setup: cargo is missing: install Rust first" >&2
 	exit 1
 }
 

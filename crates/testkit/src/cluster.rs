@@ -350,7 +350,9 @@ impl Cluster {
         for log in self.log_files() {
             let name = log.strip_prefix(self.bed.dir()).unwrap_or(&log);
             let tail = tail(&log, LOG_LINES);
-            text.push_str(&format!("---- {}\n{tail}\n", name.display()));
+            if !tail.is_empty() {
+                text.push_str(&format!("---- {}\n{tail}\n", name.display()));
+            }
         }
         text
     }

@@ -491,6 +491,8 @@ pub(crate) fn spawn_daemon(mut command: Command, log: &Path) -> Result<Child> {
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let all: Vec<_> = text.lines().collect();
+    // dockerd tells of every state of its connection to containerd.
+    let told = |line: &&str| !line.contains("msg=\"[core] ");
+    let all: Vec<_> = text.lines().filter(told).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
