@@ -22,6 +22,12 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
+    /// The database is open elsewhere, in this process or another one.
+    #[error("log database in {path} is in use")]
+    InUse {
+        /// The database's directory.
+        path: PathBuf,
+    },
     /// The database refused an operation for a reason that is neither I/O nor damage.
     #[error("log database in {path} refused to {doing}: {reason}")]
     Refused {
@@ -167,6 +173,7 @@ impl LogError {
             | LogError::CorruptMeta { .. }
             | LogError::Hole { .. } => true,
             LogError::File { .. }
+            | LogError::InUse { .. }
             | LogError::Refused { .. }
             | LogError::NotConsecutive { .. }
             | LogError::WrongKey { .. }

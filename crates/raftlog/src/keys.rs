@@ -230,8 +230,6 @@ fn has_data(dir: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

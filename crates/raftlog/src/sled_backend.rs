@@ -3,7 +3,7 @@
 //! - `flush` only starts write-back on Linux (sled issue 1452): [`LogBackend::sync`] adds an
 //!   `fdatasync` of the database file.
 //! - A page larger than a quarter of a segment goes to a file of its own, without any sync. A leaf
-//!   holds up to about 20 values before it is split, so values are chunked to [`CHUNK_BYTES`]; the
+//!   holds up to about 20 values before it is split, so values are [`chunks`] of 16 KiB; the
 //!   folder of such files is synced too, should one ever appear.
 //! - A segment whose pages were rewritten elsewhere is used again once a later segment is full, which
 //!   sled believes durable by then. So that it is, no more than [`UNSYNCED_BYTES_MAX`] of values
@@ -12,6 +12,7 @@
 //! - Damage may also make sled open as it was earlier, without a word. A [`mark`] beside the database
 //!   says what must be there at least.
 
+mod chunks;
 mod mark;
 
 use std::any::Any;
@@ -22,14 +23,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::LogError;
 use crate::backend::{Budget, LogBackend, MetaKey, PurgeStep, StoredRecord, StoredRecords};
 use crate::files;
+use chunks::{ReadStep, RecordReader, key};
 use mark::{Mark, MarkFile, fingerprint};
 
-/// Largest value given to sled: 20 of them are far below a quarter of a segment.
-const CHUNK_BYTES: usize = 16 * 1024;
 /// sled's unit of allocation and reuse. It cannot change for an existing database.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// Value bytes that may change between two syncs.
@@ -38,15 +39,15 @@ const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
 const CHANGE_OVERHEAD_BYTES: usize = 64;
 /// sled's page cache. Its default is 1 GiB; recent entries are cached above it anyway.
 const PAGE_CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// How long to wait for a database that is in use. sled's own threads, and a child process between
+/// `fork` and `exec`, hold the lock for some milliseconds after it was closed.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// Keys deleted by one step of purging: 2 to 4 ms.
 const PURGE_KEYS_PER_STEP: usize = 512;
 /// Keys collected at once when the log is cut.
 const TRUNCATE_KEYS_PER_STEP: usize = 1024;
 
-/// Key of a chunk: index and chunk number, both big-endian so that keys sort in log order.
-const KEY_BYTES: usize = 8 + 4;
-/// The first chunk of a record starts with the record's length.
-const LENGTH_BYTES: usize = 8;
 /// A single record starts with the number of times it was stored.
 const VERSION_BYTES: usize = 8;
 
@@ -89,8 +90,8 @@ impl SledBackend {
     ///
     /// # Errors
     /// [`LogError::Damaged`] if sled cannot make sense of its files, [`LogError::Reverted`] if it
-    /// found less than it once had, [`LogError::File`] if another process has it open or the disk
-    /// refuses.
+    /// found less than it once had, [`LogError::InUse`] if it stays open elsewhere,
+    /// [`LogError::File`] if the disk refuses.
     pub fn open(path: &Path) -> Result<SledBackend, LogError> {
         files::ensure_dir(path)?;
         let marker = MarkFile::open(&mark_path(path), path.join("db").exists())?;
@@ -104,7 +105,7 @@ impl SledBackend {
                 file: marker,
             }),
         };
-        let database = backend.guard("open", || Database::open(path))?;
+        let database = backend.open_unlocked()?;
         backend.database = Some(database);
         backend.check_mark()?;
         backend.sync()?;
@@ -112,6 +113,20 @@ impl SledBackend {
         // the folder. Segments the new snapshot calls free must not be used before it is durable.
         sync_files(path)?;
         Ok(backend)
+    }
+
+    /// Opens the database once nobody else has it.
+    fn open_unlocked(&self) -> Result<Database, LogError> {
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match self.guard("open", || Database::open(&self.path)) {
+                Err(LogError::InUse { .. }) if Instant::now() < deadline => {
+                    // There is nothing to be woken by: sled can only be asked again.
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Compares what sled found with what must be there.
@@ -202,6 +217,12 @@ impl SledBackend {
 
     fn named(&self, doing: &'static str, error: sled::Error) -> LogError {
         match error {
+            // sled has no better name for it.
+            sled::Error::Io(source) if source.to_string().starts_with("could not acquire lock") => {
+                LogError::InUse {
+                    path: self.path.clone(),
+                }
+            }
             // Reads past the end of the file are pages that should be there.
             sled::Error::Io(source)
                 if !matches!(
@@ -243,7 +264,7 @@ impl SledBackend {
     }
 
     fn parse_key(&self, doing: &'static str, key: &[u8]) -> Result<(u64, u32), LogError> {
-        parse_key(key).ok_or_else(|| self.damaged(doing, "strange key".to_owned()))
+        chunks::parse_key(key).ok_or_else(|| self.damaged(doing, "strange key".to_owned()))
     }
 
     /// Counts changed bytes, and syncs before they could fill a segment.
@@ -279,16 +300,9 @@ impl LogBackend for SledBackend {
 
     fn append(&self, records: &[StoredRecord]) -> Result<(), LogError> {
         for record in records {
-            let first_bytes = record.bytes.len().min(CHUNK_BYTES - LENGTH_BYTES);
-            let (first, rest) = record.bytes.split_at(first_bytes);
-            for (chunk_index, chunk) in (1_u32..).zip(rest.chunks(CHUNK_BYTES)) {
-                self.insert(&key(record.index, chunk_index), chunk)?;
+            for (key, value) in chunks::split(record) {
+                self.insert(&key, &value)?;
             }
-            // Last: with it the record exists.
-            let mut value = Vec::with_capacity(LENGTH_BYTES + first.len());
-            value.extend_from_slice(&(record.bytes.len() as u64).to_be_bytes());
-            value.extend_from_slice(first);
-            self.insert(&key(record.index, 0), &value)?;
             self.marker().pending.last = Some((record.index, fingerprint(record)));
         }
         Ok(())
@@ -445,101 +459,9 @@ impl Database {
     }
 }
 
-/// Puts records together from their chunks.
-#[derive(Default)]
-struct RecordReader {
-    current: Option<Partial>,
-    /// Index of chunks that belong to no record: what a crash left of one that was never finished.
-    orphan: Option<u64>,
-}
-
-struct Partial {
-    record: StoredRecord,
-    bytes_wanted: usize,
-    next_chunk_index: u32,
-}
-
-enum ReadStep {
-    /// More chunks are needed.
-    Goes,
-    Completes(StoredRecord),
-    /// The record that starts here does not fit any more.
-    Exceeds,
-}
-
-impl RecordReader {
-    /// Takes the next chunk. An error is the index of a record of which a part is missing.
-    fn take(
-        &mut self,
-        index: u64,
-        chunk_index: u32,
-        value: &[u8],
-        budget: &mut Budget,
-    ) -> Result<ReadStep, u64> {
-        if chunk_index == 0 {
-            self.finish()?;
-            let (length, first) = value.split_first_chunk::<LENGTH_BYTES>().ok_or(index)?;
-            let bytes_wanted = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| index)?;
-            if !budget.admits(bytes_wanted) {
-                return Ok(ReadStep::Exceeds);
-            }
-            self.current = Some(Partial {
-                record: StoredRecord {
-                    index,
-                    bytes: first.to_vec(),
-                },
-                bytes_wanted,
-                next_chunk_index: 1,
-            });
-        } else {
-            match &mut self.current {
-                Some(partial)
-                    if partial.record.index == index && partial.next_chunk_index == chunk_index =>
-                {
-                    partial.record.bytes.extend_from_slice(value);
-                    partial.next_chunk_index += 1;
-                }
-                Some(partial) => return Err(partial.record.index),
-                None if self.orphan.is_none_or(|orphan| orphan == index) => {
-                    self.orphan = Some(index);
-                }
-                None => return Err(index),
-            }
-        }
-        let complete = |partial: &mut Partial| partial.record.bytes.len() >= partial.bytes_wanted;
-        match self.current.take_if(complete) {
-            Some(partial) if partial.record.bytes.len() == partial.bytes_wanted => {
-                Ok(ReadStep::Completes(partial.record))
-            }
-            Some(partial) => Err(partial.record.index),
-            None => Ok(ReadStep::Goes),
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), u64> {
-        match self.current.take() {
-            Some(partial) => Err(partial.record.index),
-            None => Ok(()),
-        }
-    }
-}
-
 /// The mark of a database, beside its folder.
 pub(crate) fn mark_path(database: &Path) -> PathBuf {
     database.with_extension("mark")
-}
-
-fn key(index: u64, chunk_index: u32) -> [u8; KEY_BYTES] {
-    let mut key = [0; KEY_BYTES];
-    key[..8].copy_from_slice(&index.to_be_bytes());
-    key[8..].copy_from_slice(&chunk_index.to_be_bytes());
-    key
-}
-
-fn parse_key(key: &[u8]) -> Option<(u64, u32)> {
-    let (index, chunk_index) = key.split_first_chunk::<8>()?;
-    let chunk_index = <[u8; 4]>::try_from(chunk_index).ok()?;
-    Some((u64::from_be_bytes(*index), u32::from_be_bytes(chunk_index)))
 }
 
 /// Syncs what sled put into files of their own; by the size of our values that is nothing.

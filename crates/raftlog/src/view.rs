@@ -155,3 +155,83 @@ impl<E: RaftLogId<u64> + Clone> LogView<E> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::CommittedLeaderId;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Entry(LogId<u64>);
+
+    impl RaftLogId<u64> for Entry {
+        fn get_log_id(&self) -> &LogId<u64> {
+            &self.0
+        }
+
+        fn set_log_id(&mut self, log_id: &LogId<u64>) {
+            self.0 = *log_id;
+        }
+    }
+
+    fn log_id(index: u64) -> LogId<u64> {
+        LogId::new(CommittedLeaderId::new(1, 1), index)
+    }
+
+    fn entries(indexes: Range<u64>, encoded_bytes: usize, write: u64) -> Vec<TailEntry<Entry>> {
+        indexes
+            .map(|index| TailEntry {
+                entry: Entry(log_id(index)),
+                encoded_bytes,
+                write,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_written_entries_leave_the_memory() {
+        let mut view = LogView::new(None);
+        let third = TAIL_BYTES_MAX / 3;
+        view.append(entries(0..3, third, 1), 0);
+        view.append(entries(3..6, third, 2), 0);
+        assert_eq!(view.tail_start(), 0, "nothing is written yet");
+        view.append(entries(6..7, third, 3), 1);
+        assert_eq!(view.tail_start(), 3, "only the first write is stored");
+        view.append(entries(7..8, third, 4), 3);
+        assert_eq!(view.tail_start(), 5);
+        assert_eq!(view.clamp(&(0..100)), 0..8);
+        assert_eq!(view.copy(6..8, usize::MAX).len(), 2);
+        assert_eq!(
+            view.copy(6..8, 1).len(),
+            1,
+            "the first one passes whatever its size"
+        );
+    }
+
+    #[test]
+    fn a_cut_below_the_memory_keeps_the_rest_of_the_log() {
+        let mut view = LogView::new(Some(log_id(9)));
+        view.append(entries(10..20, TAIL_BYTES_MAX, 1), 1);
+        assert_eq!(view.tail_start(), 19);
+        view.truncate(15, Some(log_id(14)));
+        assert_eq!(view.clamp(&(0..100)), 10..15);
+        assert_eq!((view.next_index(), view.tail_start()), (Some(15), 15));
+        view.truncate(10, Some(log_id(9)));
+        assert!(view.clamp(&(0..100)).is_empty());
+        assert_eq!(view.last(), Some(log_id(9)));
+    }
+
+    #[test]
+    fn a_purge_moves_the_start_and_never_back() {
+        let mut view = LogView::new(None);
+        view.append(entries(0..10, 1, 1), 0);
+        view.purge(log_id(3));
+        view.purge(log_id(2));
+        assert_eq!(view.clamp(&(0..100)), 4..10);
+        assert_eq!(view.tail_start(), 4);
+        view.purge(log_id(50));
+        assert_eq!(view.next_index().unwrap(), 51);
+        assert!(view.clamp(&(0..100)).is_empty());
+    }
+}

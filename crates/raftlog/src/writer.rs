@@ -275,3 +275,6 @@ impl Writer {
         self.status.send_replace(LogStatus::Closed(self.failed));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,8 +189,6 @@ fn damaged(path: &Path, reason: &str) -> LogError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
     use super::*;
 
     fn mark(index: u64) -> Mark {

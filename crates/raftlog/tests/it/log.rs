@@ -1,13 +1,9 @@
 //! What a log must do on one machine: keep, cut, purge, find again, and refuse what is damaged.
 
-use std::path::Path;
-
 use crate::common::*;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::{RaftLogReader, Vote};
-use swarm_raftlog::{
-    Keys, LogBackend, LogError, LogStatus, MetaKey, SledBackend, StoredRecord, Wipe, wipe,
-};
+use swarm_raftlog::{LogError, LogStatus};
 
 #[tokio::test]
 async fn everything_is_found_again_after_reopening() {
@@ -221,177 +217,12 @@ async fn readers_are_not_disturbed_by_deletions() {
     assert!(reading.await.unwrap() > 0);
 }
 
-/// Changes the database behind the log's back.
-fn tamper(dir: &Path, change: impl FnOnce(&SledBackend)) {
-    let backend = SledBackend::open(&dir.join("log")).unwrap();
-    change(&backend);
-    backend.sync().unwrap();
-}
-
-fn record(backend: &SledBackend, index: u64) -> StoredRecord {
-    backend
-        .read(index..index + 1, usize::MAX)
-        .unwrap()
-        .records
-        .remove(0)
-}
-
-async fn log_of_ten(dir: &Path) {
-    let mut log = open(dir).await;
-    append(&mut log, smalls(1, 0..10)).await;
-    log.save_vote(&Vote::new(1, 1)).await.unwrap();
-    log.save_committed(Some(log_id(1, 5))).await.unwrap();
-    close(log).await;
-}
-
-async fn refusal(dir: &Path) -> LogError {
-    match try_open(dir).await {
-        Ok(_) => panic!("a damaged log was opened"),
-        Err(error) => error,
-    }
-}
-
-#[tokio::test]
-async fn an_altered_entry_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    tamper(dir.path(), |backend| {
-        let mut altered = record(backend, 6);
-        *altered.bytes.last_mut().unwrap() ^= 1;
-        let rest: Vec<_> = (7..10).map(|index| record(backend, index)).collect();
-        backend.truncate(6).unwrap();
-        backend.append(&[altered]).unwrap();
-        backend.append(&rest).unwrap();
-    });
-    let error = refusal(dir.path()).await;
-    assert!(
-        matches!(error, LogError::Corrupt { index: 6, .. }),
-        "{error}"
-    );
-    assert!(error.needs_rebuild());
-    assert!(error.to_string().contains("log entry 6 in "), "{error}");
-}
-
-#[tokio::test]
-async fn exchanged_entries_are_named() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    tamper(dir.path(), |backend| {
-        let mut eight = record(backend, 8);
-        let mut nine = record(backend, 9);
-        std::mem::swap(&mut eight.bytes, &mut nine.bytes);
-        backend.truncate(8).unwrap();
-        backend.append(&[eight, nine]).unwrap();
-    });
-    let error = refusal(dir.path()).await;
-    assert!(
-        matches!(error, LogError::Corrupt { index: 8, .. }),
-        "{error}"
-    );
-}
-
-#[tokio::test]
-async fn an_exchanged_or_altered_vote_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    tamper(dir.path(), |backend| {
-        let committed = backend.get_meta(MetaKey::Committed).unwrap().unwrap();
-        backend.put_meta(MetaKey::Vote, &committed).unwrap();
-    });
-    let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::CorruptMeta {
-            record: MetaKey::Vote,
-            ..
-        }
-    );
-    assert!(named, "{error}");
-}
-
-#[tokio::test]
-async fn holes_are_named() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    tamper(dir.path(), |backend| {
-        let rest: Vec<_> = (5..10).map(|index| record(backend, index)).collect();
-        backend.truncate(4).unwrap();
-        backend.append(&rest).unwrap();
-    });
-    let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::Hole {
-            expected: 4,
-            found: Some(5),
-            ..
-        }
-    );
-    assert!(named, "{error}");
-    assert!(error.needs_rebuild());
-
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    tamper(dir.path(), |backend| {
-        backend.purge(2).unwrap();
-    });
-    let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::Hole {
-            expected: 0,
-            found: Some(3),
-            ..
-        }
-    );
-    assert!(named, "{error}");
-}
-
-#[tokio::test]
-async fn another_key_is_told_from_damage_and_a_wiped_member_starts_anew() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    std::fs::remove_file(dir.path().join("dek.json")).unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let keys = Keys::open(elsewhere.path(), None).unwrap();
-    let Err(error) = Log::open(dir.path(), &keys).await else {
-        panic!("opened with another key");
-    };
-    assert!(matches!(error, LogError::WrongKey { .. }), "{error}");
-    assert!(!error.needs_rebuild());
-
-    wipe(dir.path(), Wipe::StateAndKeys).unwrap();
-    wipe(dir.path(), Wipe::StateAndKeys).unwrap();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    let mut log = open(dir.path()).await;
-    assert_eq!(last_log_id(&mut log).await, None);
-    assert_eq!(log.read_vote().await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_database_of_noise_is_an_error_and_not_a_panic() {
-    let dir = tempfile::tempdir().unwrap();
-    log_of_ten(dir.path()).await;
-    let file = dir.path().join("log/db");
-    let mut bytes = std::fs::read(&file).unwrap();
-    for (position, byte) in bytes.iter_mut().enumerate() {
-        *byte ^= (position % 251) as u8;
-    }
-    std::fs::write(&file, bytes).unwrap();
-    let error = refusal(dir.path()).await;
-    assert!(error.needs_rebuild(), "{error}");
-
-    wipe(dir.path(), Wipe::State).unwrap();
-    let mut log = open(dir.path()).await;
-    append(&mut log, smalls(1, 0..1)).await;
-}
-
 #[tokio::test]
 async fn a_log_is_open_once() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).await;
     let error = refusal(dir.path()).await;
-    assert!(matches!(error, LogError::File { .. }), "{error}");
+    assert!(matches!(error, LogError::InUse { .. }), "{error}");
     close(log).await;
     open(dir.path()).await;
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod common;
+mod damage;
 mod kill;
 mod log;
 mod power_cut;

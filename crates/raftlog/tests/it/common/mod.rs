@@ -119,3 +119,11 @@ pub(crate) async fn bounds(log: &mut Log) -> String {
 pub(crate) async fn last_log_id(log: &mut Log) -> Option<LogId<u64>> {
     log.get_log_state().await.unwrap().last_log_id
 }
+
+/// Why a log cannot be opened.
+pub(crate) async fn refusal(dir: &Path) -> LogError {
+    match try_open(dir).await {
+        Ok(_) => panic!("a damaged log was opened"),
+        Err(error) => error,
+    }
+}
