@@ -135,7 +135,7 @@ fn endpoint_of(spec: &ServiceSpec) -> Endpoint {
 }
 
 /// What was allocated stays as long as the same is asked for.
-fn endpoint_after(endpoint: &Endpoint, spec: &ServiceSpec) -> Endpoint {
+pub(crate) fn endpoint_after(endpoint: &Endpoint, spec: &ServiceSpec) -> Endpoint {
     match &spec.endpoint_spec {
         Some(wanted) if *wanted == endpoint.spec => endpoint.clone(),
         _ => endpoint_of(spec),

@@ -178,7 +178,7 @@ fn is_value(value: &str) -> bool {
 }
 
 fn equal_ignoring_case(word: &str, lower: &str) -> bool {
-    word.eq_ignore_ascii_case(lower) || word.to_lowercase() == lower
+    word.eq_ignore_ascii_case(lower) || !word.is_ascii() && word.to_lowercase() == lower
 }
 
 fn parse_subnet(text: &str) -> Option<(IpAddr, u8)> {

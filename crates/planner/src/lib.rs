@@ -16,13 +16,25 @@
 pub mod commands;
 pub mod constraint;
 pub mod defaults;
+mod draft;
+mod global;
+mod loose;
+mod lost;
+mod marks;
+mod orchestrate;
 pub mod plan;
 pub mod planner;
+mod reaper;
+mod replicated;
 mod restart;
+mod scheduler;
 pub mod service_status;
+mod slots;
 pub mod statuses;
+mod template;
 #[cfg(test)]
 mod testing;
+mod updater;
 
 pub use commands::{NODE_DELETED, NoPreviousSpec, new_service, remove_node, remove_service, rollback_service, update_service};
 pub use constraint::{Constraint, ConstraintError, SpreadKey, parse_constraints};

@@ -1,0 +1,36 @@
+//! Task history: how many ended tasks of a slot are kept.
+
+use crate::{
+    defaults::TASK_HISTORY_LIMIT,
+    orchestrate::Work,
+    slots::{SlotKey, is_wanted},
+};
+use swarm_types::TaskState;
+
+/// Forgets the slot's oldest tasks beyond the limit, the running one counted in. Only what has ended and is not wanted goes;
+/// the newest task stays always, since it is the slot's memory.
+pub(crate) fn reap(work: &mut Work<'_, '_>, key: SlotKey) {
+    let limit = limit(work);
+    let tasks = work.tasks(key);
+    let Some((_, older)) = tasks.split_last().filter(|_| limit >= 0) else { return };
+    let mut surplus = tasks.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+    for task in older {
+        if surplus == 0 {
+            break;
+        }
+        if task.status.state.is_terminal() && !is_wanted(task) && task.desired_state < TaskState::Remove {
+            work.pass.delete(work.id, key, task.id);
+            surplus -= 1;
+        }
+    }
+}
+
+/// With limited attempts there is one place for each attempt and one for the first task.
+fn limit(work: &Work<'_, '_>) -> i64 {
+    let configured = work.pass.state.cluster().and_then(|c| c.api.spec.orchestration.task_history_retention_limit);
+    let configured = configured.unwrap_or(TASK_HISTORY_LIMIT);
+    match work.template().restart.max_attempts {
+        attempts if attempts > 0 && configured >= 0 => i64::try_from(attempts).unwrap_or(i64::MAX).saturating_add(1),
+        _ => configured,
+    }
+}

@@ -1,0 +1,128 @@
+//! Replicated services: a number of slots, each with a task on any node.
+
+use crate::{
+    orchestrate::{Seen, Work},
+    restart::{open_gates, restart, start_behind, waits_until},
+    service_status::replicas,
+    slots::{Occupancy, SlotKey, is_wanted},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use swarm_state::{Node, Task};
+use swarm_types::{Availability, NodeId, NodeState, TaskState};
+
+/// Sees to one slot: ended tasks and those on nodes that may not run any are replaced, prepared ones started.
+pub(crate) fn tend(work: &mut Work<'_, '_>, key: SlotKey) {
+    for task in work.tasks(key) {
+        if !is_wanted(&task) {
+            work.settle(key, &task);
+        } else if task.status.state.is_terminal() {
+            match waits_until(work, key, &task) {
+                Some(at) => work.look_again(at, key),
+                None => restart(work, key, &task),
+            }
+        } else if task.node_id.is_some() && !may_run_tasks(work.pass.node(task.node_id).map(|n| &**n)) {
+            restart(work, key, &task);
+        }
+    }
+    open_gates(work, key);
+}
+
+/// Whether tasks may stay on the node: it exists, and is neither down nor drained.
+pub(crate) fn may_run_tasks(node: Option<&Node>) -> bool {
+    node.is_some_and(|n| n.api.status.state != NodeState::Down && n.api.spec.availability != Availability::Drain)
+}
+
+/// Adds or removes slots until there are as many as wanted.
+pub(crate) fn scale(work: &mut Work<'_, '_>, seen_keys: &BTreeSet<SlotKey>) -> Seen {
+    let wanted = replicas(&work.service());
+    let taken = taken_count(work);
+    let seen = if taken < wanted { add_slots(work, wanted - taken) } else { Seen::All };
+    if taken > wanted {
+        remove_slots(work, wanted);
+    }
+    if seen == Seen::All {
+        // What is left in slots that nobody needs is not history of anything.
+        let keys: BTreeSet<SlotKey> = seen_keys.iter().copied().chain(work.pass.touched(work.id)).collect();
+        for key in keys {
+            if Occupancy::of(&work.tasks(key)) == Occupancy::Free {
+                work.remove_all(key);
+            }
+        }
+    }
+    seen
+}
+
+fn taken_count(work: &Work<'_, '_>) -> u64 {
+    let view = work.pass.views.get(&work.id);
+    let mut taken = view.map_or(0, |v| v.taken());
+    for key in work.pass.touched(work.id) {
+        taken = taken + usize::from(work.is_taken(key)) - usize::from(view.is_some_and(|v| v.is_taken(key)));
+    }
+    taken as u64
+}
+
+/// New slots take the lowest free numbers.
+fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
+    let view = work.pass.views.get(&work.id);
+    let mut stored = view.into_iter().flat_map(|v| v.slots()).filter(|(_, slot)| slot.is_taken()).map(|(key, _)| key).peekable();
+    let touched: BTreeSet<SlotKey> = work.pass.touched(work.id).collect();
+    for number in 1.. {
+        if missing == 0 {
+            break;
+        }
+        let key = SlotKey::Number(number);
+        while stored.next_if(|stored| *stored < key).is_some() {}
+        let taken = if touched.contains(&key) { work.is_taken(key) } else { stored.peek() == Some(&key) };
+        if taken {
+            continue;
+        }
+        if work.is_full() {
+            return Seen::Part;
+        }
+        let behind = start_behind(work, key);
+        work.create(key, |task| task.start_behind = behind);
+        missing -= 1;
+    }
+    Seen::All
+}
+
+/// Slots with several tasks or none on a node go first, then those on nodes with most copies; among equals slots that do
+/// not run and high numbers.
+fn remove_slots(work: &mut Work<'_, '_>, wanted: u64) {
+    let view = work.pass.views.get(&work.id);
+    let keys: BTreeSet<SlotKey> = view.into_iter().flat_map(|v| v.slots()).map(|(key, _)| key).chain(work.pass.touched(work.id)).collect();
+    let mut slots: Vec<(bool, SlotKey, Option<NodeId>)> = Vec::new();
+    for key in keys.into_iter().filter(|key| work.is_taken(*key)) {
+        let tasks = work.tasks(key);
+        let runs = tasks.iter().any(|t| is_wanted(t) && t.status.state == TaskState::Running);
+        slots.push((!runs, key, only_node(&tasks)));
+    }
+    slots.sort();
+    let mut copies: BTreeMap<NodeId, u64> = BTreeMap::new();
+    let mut ranked: Vec<(u64, SlotKey)> = Vec::new();
+    for (_, key, node) in slots {
+        let rank = node.map_or(u64::MAX, |node| {
+            let copies = copies.entry(node).or_default();
+            *copies += 1;
+            *copies
+        });
+        ranked.push((rank, key));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank); // Stable: the order from above decides among equals.
+    for (_, key) in ranked.split_off(usize::try_from(wanted).unwrap_or(usize::MAX).min(ranked.len())) {
+        work.remove_all(key);
+    }
+}
+
+/// The node of the one task that stands for the slot; `None` if there are several or it has no node.
+fn only_node(tasks: &[Arc<Task>]) -> Option<NodeId> {
+    let mut wanted = tasks.iter().filter(|t| is_wanted(t));
+    match (wanted.next(), wanted.next()) {
+        (Some(only), None) => only.node_id,
+        (None, _) => tasks.last()?.node_id,
+        (Some(_), Some(_)) => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! What each node carries, kept up to date task by task.
+
+use crate::{
+    restart::is_on_node,
+    scheduler::resources::GenericUse,
+    template::{HostPort, Templates},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+use swarm_state::{Node, Task};
+use swarm_types::{GenericResource, NodeId, ServiceId, SpecId, TaskState};
+
+/// What all nodes carry.
+#[derive(Debug, Default)]
+pub(crate) struct Loads {
+    nodes: BTreeMap<NodeId, NodeLoad>,
+    /// Nodes that exist, by how many active tasks they have.
+    by_active: BTreeSet<(u32, NodeId)>,
+    /// Where each service has active tasks, and how many; no zero entries.
+    by_service: HashMap<ServiceId, BTreeMap<NodeId, u32>>,
+    /// Whether anything changed since [`Loads::take_changed`].
+    changed: bool,
+}
+
+/// What one node carries.
+#[derive(Debug, Default)]
+pub(crate) struct NodeLoad {
+    /// The node; absent if it is gone but tasks still name it.
+    pub(crate) node: Option<Arc<Node>>,
+    /// Reserved, in billionths of a core.
+    pub(crate) nano_cpus: i64,
+    /// Reserved, in bytes.
+    pub(crate) memory_bytes: i64,
+    /// Generic resources given out.
+    pub(crate) generic: GenericUse,
+    /// Fixed host-mode ports in use, and by how many tasks.
+    pub(crate) ports: HashMap<HostPort, u32>,
+    /// Tasks that are there to stay.
+    pub(crate) active: u32,
+}
+
+/// What a task means to its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Footprint {
+    node: NodeId,
+    spec: SpecId,
+    service: Option<ServiceId>,
+    active: bool,
+}
+
+impl Footprint {
+    /// `None` if the task is on no node or has ended. What is stopping still holds its resources.
+    fn of(task: &Task) -> Option<Self> {
+        let node = task.node_id.filter(|_| is_on_node(task))?;
+        Some(Self { node, spec: task.spec, service: task.service_id, active: task.desired_state <= TaskState::Complete })
+    }
+}
+
+impl Loads {
+    /// What a node carries; `None` for a node that neither exists nor is named by a task.
+    pub(crate) fn node(&self, id: NodeId) -> Option<&NodeLoad> {
+        self.nodes.get(&id)
+    }
+
+    /// Nodes that exist.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeLoad)> {
+        self.nodes.iter().filter(|(_, load)| load.node.is_some()).map(|(id, load)| (*id, load))
+    }
+
+    /// The node after `cursor` in the order of active tasks.
+    pub(crate) fn next_by_active(&self, cursor: Option<(u32, NodeId)>) -> Option<(u32, NodeId)> {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_active.range((from, Bound::Unbounded)).next().copied()
+    }
+
+    /// Where a service has active tasks, and how many.
+    pub(crate) fn of_service(&self, service: ServiceId) -> impl Iterator<Item = (NodeId, u32)> {
+        self.by_service.get(&service).into_iter().flatten().map(|(node, tasks)| (*node, *tasks))
+    }
+
+    /// How many active tasks of a service a node has.
+    pub(crate) fn of_service_on(&self, service: ServiceId, node: NodeId) -> u32 {
+        self.by_service.get(&service).and_then(|nodes| nodes.get(&node)).copied().unwrap_or(0)
+    }
+
+    /// Whether anything changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether anything changed since [`Self::take_changed`].
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Says that everything has to be looked at.
+    pub(crate) fn set_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// The node appeared, changed or vanished.
+    pub(crate) fn set_node(&mut self, id: NodeId, node: Option<Arc<Node>>) {
+        self.changed = true;
+        let load = self.nodes.entry(id).or_default();
+        let place = (load.active, id);
+        load.node = node;
+        if load.node.is_some() {
+            self.by_active.insert(place);
+        } else {
+            self.by_active.remove(&place);
+            self.forget_if_empty(id);
+        }
+    }
+
+    /// Puts the weight of `new` in the place of that of `old`.
+    pub(crate) fn replace(&mut self, old: Option<&Task>, new: Option<&Task>, templates: &Templates) {
+        let (before, after) = (old.and_then(Footprint::of), new.and_then(Footprint::of));
+        if before == after {
+            return;
+        }
+        self.changed = true;
+        if let (Some(footprint), Some(task)) = (before, old) {
+            self.weigh(footprint, &task.generic_resources, -1, templates);
+        }
+        if let (Some(footprint), Some(task)) = (after, new) {
+            self.weigh(footprint, &task.generic_resources, 1, templates);
+        }
+    }
+
+    fn weigh(&mut self, task: Footprint, generic: &[GenericResource], sign: i64, templates: &Templates) {
+        let load = self.nodes.entry(task.node).or_default();
+        if let Some(template) = templates.get(task.spec) {
+            load.nano_cpus += sign * template.nano_cpus;
+            load.memory_bytes += sign * template.memory_bytes;
+            for port in &template.host_ports {
+                count(&mut load.ports, *port, sign);
+            }
+        }
+        load.generic.weigh(generic, sign);
+        if task.active {
+            let place = (load.active, task.node);
+            load.active = add(load.active, sign);
+            if load.node.is_some() {
+                let moved = (load.active, task.node);
+                self.by_active.remove(&place);
+                self.by_active.insert(moved);
+            }
+            if let Some(service) = task.service {
+                let nodes = self.by_service.entry(service).or_default();
+                let tasks = nodes.entry(task.node).or_default();
+                *tasks = add(*tasks, sign);
+                if *tasks == 0 {
+                    nodes.remove(&task.node);
+                }
+                if nodes.is_empty() {
+                    self.by_service.remove(&service);
+                }
+            }
+        }
+        if sign < 0 {
+            self.forget_if_empty(task.node);
+        }
+    }
+
+    fn forget_if_empty(&mut self, id: NodeId) {
+        if self.nodes.get(&id).is_some_and(NodeLoad::is_nothing) {
+            self.nodes.remove(&id);
+        }
+    }
+}
+
+impl NodeLoad {
+    fn is_nothing(&self) -> bool {
+        self.node.is_none() && self.active == 0 && self.nano_cpus == 0 && self.memory_bytes == 0 && self.ports.is_empty() && self.generic.is_empty()
+    }
+
+    /// Whether more is reserved than the node has.
+    pub(crate) fn is_over(&self) -> bool {
+        let Some(node) = &self.node else { return false };
+        let total = &node.api.description.resources;
+        self.nano_cpus > 0 && self.nano_cpus > total.nano_cpus
+            || self.memory_bytes > 0 && self.memory_bytes > total.memory_bytes
+            || !self.generic.is_within(&total.generic_resources)
+    }
+}
+
+fn count(ports: &mut HashMap<HostPort, u32>, port: HostPort, sign: i64) {
+    let tasks = ports.entry(port).or_default();
+    *tasks = add(*tasks, sign);
+    if *tasks == 0 {
+        ports.remove(&port);
+    }
+}
+
+fn add(number: u32, sign: i64) -> u32 {
+    if sign < 0 { number.checked_sub(1).expect("a task leaves a node as often as it came") } else { number + 1 }
+}

@@ -1,0 +1,337 @@
+//! Updates: which tasks are out of date, and how slots are replaced a few at a time, watched, halted and taken back.
+
+use crate::{
+    commands::endpoint_after,
+    defaults::{UPDATE_MONITOR, UPDATE_PARALLELISM, duration},
+    global::{Home, home},
+    orchestrate::{Seen, Work},
+    restart::start_behind,
+    slots::{Occupancy, SlotKey, is_live, is_wanted},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use swarm_state::{Rollout, Service, Task};
+use swarm_types::{EndpointSpec, FailureAction, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
+
+/// How a task's template stands to the service's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The same in all that matters.
+    Clean,
+    /// Only the placement differs: the task may stay on a node that fits the new one.
+    Placement,
+    /// Different.
+    Dirty,
+}
+
+impl Verdict {
+    fn of(old: &SharedSpec, new: &SharedSpec) -> Self {
+        let ports = |spec: &SharedSpec| spec.endpoint.clone().unwrap_or_else(EndpointSpec::default);
+        if ports(old) != ports(new) {
+            return Self::Dirty;
+        }
+        if old.template == new.template {
+            return Self::Clean;
+        }
+        let mut moved = old.template.clone();
+        moved.placement.clone_from(&new.template.placement);
+        if moved == new.template { Self::Placement } else { Self::Dirty }
+    }
+}
+
+impl Work<'_, '_> {
+    /// Whether the task is not what the service asks for now.
+    pub(crate) fn is_dirty(&self, task: &Task) -> bool {
+        let current = self.service().current.template;
+        if task.spec == current {
+            return false;
+        }
+        let (Some(old), Some(new)) = (self.pass.template(task.spec), self.pass.template(current)) else { return true };
+        let verdict = *self.verdicts.borrow_mut().entry(task.spec).or_insert_with(|| Verdict::of(&old.spec, &new.spec));
+        match verdict {
+            Verdict::Clean => false,
+            Verdict::Dirty => true,
+            Verdict::Placement => !self.pass.node(task.node_id).is_some_and(|node| new.fits(node)),
+        }
+    }
+}
+
+/// How an update goes, defaults filled in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settings {
+    parallelism: usize,
+    delay: Duration,
+    monitor: Duration,
+    failure_action: FailureAction,
+    max_failure_ratio: f32,
+    start_first: bool,
+}
+
+impl Settings {
+    fn of(service: &Service) -> Self {
+        let spec = &service.current.spec;
+        let config = if is_rolling_back(service) { &spec.rollback_config } else { &spec.update_config };
+        let config = config.clone();
+        let parallelism = config.as_ref().map_or(UPDATE_PARALLELISM, |c| c.parallelism);
+        let config = config.unwrap_or_default();
+        let delay = duration(Some(config.delay)).unwrap_or_default();
+        let monitor = duration(config.monitor).filter(|m| !m.is_zero()).unwrap_or(UPDATE_MONITOR);
+        Self {
+            parallelism: if parallelism == 0 { usize::MAX } else { usize::try_from(parallelism).unwrap_or(usize::MAX) },
+            delay,
+            // A monitor shorter than the delay would miss what happens while the update rests.
+            monitor: if delay >= monitor { delay + Duration::from_secs(1) } else { monitor },
+            failure_action: config.failure_action.unwrap_or_default(),
+            max_failure_ratio: config.max_failure_ratio,
+            start_first: config.order == Some(UpdateOrder::StartFirst),
+        }
+    }
+}
+
+fn is_rolling_back(service: &Service) -> bool {
+    service.update.as_ref().is_some_and(|u| u.state == UpdateState::RollbackStarted)
+}
+
+fn is_paused(service: &Service) -> bool {
+    service.update.as_ref().is_some_and(|u| matches!(u.state, UpdateState::Paused | UpdateState::RollbackPaused))
+}
+
+/// Whether the running update made the task.
+fn is_own(task: &Task, service: &Service, rollout: &Rollout) -> bool {
+    task.by_update && task.spec == service.current.template && task.created_at >= rollout.started
+}
+
+/// Counts the slot's tasks that failed the running update, and halts or takes back the update when they are too many.
+pub(crate) fn watch(work: &mut Work<'_, '_>, key: SlotKey) {
+    for task in work.tasks(key) {
+        let service = work.service();
+        let Some(rollout) = service.rollout.as_ref().filter(|_| !is_paused(&service)) else { return };
+        let settings = Settings::of(&service);
+        if settings.failure_action == FailureAction::Continue {
+            return;
+        }
+        let early = task.running_since.is_none_or(|since| task.updated_at.since(since) <= settings.monitor);
+        let ended = is_wanted(&task) && matches!(task.status.state, TaskState::Complete | TaskState::Failed | TaskState::Rejected);
+        if ended && early && is_own(&task, &service, rollout) && !rollout.failed.contains(&task.id) {
+            fail(work, &service, task.id, settings);
+        }
+    }
+}
+
+fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Settings) {
+    let mut rollout = service.rollout.clone().unwrap_or_default();
+    rollout.failed.push(task);
+    #[expect(clippy::cast_precision_loss, reason = "a ratio of slots needs no more digits")]
+    let ratio = rollout.failed.len() as f32 / rollout.slots_total.max(1) as f32;
+    let now = work.pass.now;
+    if ratio <= settings.max_failure_ratio {
+        return work.pass.edit_service(work.id, |service| service.rollout = Some(rollout));
+    }
+    let rolling_back = is_rolling_back(service);
+    work.verdicts.take();
+    work.pass.edit_service(work.id, |service| {
+        service.rollout = None;
+        let because = format!("due to failure or early termination of task {task}");
+        let previous = if settings.failure_action == FailureAction::Rollback && !rolling_back { service.previous.take() } else { None };
+        match previous {
+            Some(previous) => {
+                service.endpoint = endpoint_after(&service.endpoint, &previous.spec);
+                service.current = previous;
+                service.spec_version = Version::default();
+                set_status(service, UpdateState::RollbackStarted, format!("update rolled back {because}"), now);
+            }
+            None if rolling_back => set_status(service, UpdateState::RollbackPaused, format!("rollback paused {because}"), now),
+            None => set_status(service, UpdateState::Paused, format!("update paused {because}"), now),
+        }
+    });
+}
+
+fn set_status(service: &mut Service, state: UpdateState, message: String, now: Timestamp) {
+    let status = service.update.get_or_insert_with(UpdateStatus::default);
+    status.state = state;
+    status.message = message;
+    match state {
+        UpdateState::Updating | UpdateState::RollbackStarted => {
+            status.started_at.get_or_insert(now);
+        }
+        UpdateState::Completed | UpdateState::RollbackCompleted => status.completed_at = Some(now),
+        UpdateState::Paused | UpdateState::RollbackPaused => {}
+    }
+}
+
+/// What a slot is to an update.
+struct Look {
+    key: SlotKey,
+    /// It is not yet as it should be.
+    dirty: bool,
+    /// It has no task of the present template at all, so it still has to be begun.
+    untouched: bool,
+    /// A task of this update is on its way to running.
+    waiting: bool,
+    /// Until when the worker that did it rests.
+    rests_until: Option<Timestamp>,
+    runs: bool,
+}
+
+/// Begins, moves on and ends the service's update.
+pub(crate) fn roll(work: &mut Work<'_, '_>, seen: &BTreeSet<SlotKey>) -> Seen {
+    let service = work.service();
+    if is_paused(&service) {
+        return Seen::All;
+    }
+    let settings = Settings::of(&service);
+    let is_under_way = service.update.as_ref().is_some_and(|u| matches!(u.state, UpdateState::Updating | UpdateState::RollbackStarted));
+    // Without an update under way only what was looked at can have become dirty.
+    let keys = if is_under_way { all_slots(work) } else { seen.iter().copied().chain(work.pass.touched(work.id)).collect() };
+    let mut looks: Vec<Look> = keys.iter().filter_map(|key| look(work, *key, &settings)).collect();
+    if !is_under_way && looks.iter().any(|l| l.dirty) {
+        looks = all_slots(work).into_iter().filter_map(|key| look(work, key, &settings)).collect();
+    }
+    let dirty = looks.iter().filter(|l| l.dirty).count();
+    if service.rollout.is_none() {
+        if dirty == 0 {
+            if is_under_way {
+                complete(work);
+            }
+            return Seen::All;
+        }
+        begin(work, dirty);
+        // Tasks of an earlier update with the same template are no part of this one.
+        looks = looks.into_iter().filter_map(|l| look(work, l.key, &settings)).collect();
+    }
+    for l in &looks {
+        if l.dirty && !l.untouched {
+            retire(work, l.key, settings.start_first);
+        }
+    }
+    let seen = take_slots(work, &looks, settings);
+    finish(work, &keys_of(&looks), settings);
+    seen
+}
+
+fn keys_of(looks: &[Look]) -> Vec<SlotKey> {
+    looks.iter().map(|l| l.key).collect()
+}
+
+fn all_slots(work: &Work<'_, '_>) -> BTreeSet<SlotKey> {
+    let stored = work.pass.views.get(&work.id).into_iter().flat_map(|v| v.slots()).map(|(key, _)| key);
+    stored.chain(work.pass.touched(work.id)).collect()
+}
+
+fn look(work: &Work<'_, '_>, key: SlotKey, settings: &Settings) -> Option<Look> {
+    let tasks = work.tasks(key);
+    if !Occupancy::of(&tasks).is_taken() || work.is_global && home(work, key) != Home::Open {
+        return None;
+    }
+    let service = work.service();
+    let now = work.pass.now;
+    let wanted: Vec<&Arc<Task>> = tasks.iter().filter(|t| is_wanted(t)).collect();
+    let dirty_count = wanted.iter().filter(|t| work.is_dirty(t)).count();
+    let ended_dirty = wanted.is_empty() && tasks.last().is_some_and(|t| work.is_dirty(t));
+    let own = || tasks.iter().filter(|t| service.rollout.as_ref().is_some_and(|r| is_own(t, &service, r)));
+    let done_at = own().filter_map(|t| t.running_since.or_else(|| t.status.state.is_terminal().then_some(t.updated_at))).max();
+    Some(Look {
+        key,
+        dirty: wanted.len() > 1 || dirty_count > 0 || ended_dirty,
+        untouched: dirty_count == wanted.len() && (dirty_count > 0 || ended_dirty),
+        waiting: own().any(|t| is_live(t) && t.status.state < TaskState::Running),
+        rests_until: done_at.map(|at| at.after(settings.delay)).filter(|until| now < *until),
+        runs: wanted.iter().any(|t| t.status.state == TaskState::Running),
+    })
+}
+
+fn begin(work: &mut Work<'_, '_>, slots: usize) {
+    let now = work.pass.now;
+    work.pass.edit_service(work.id, |service| {
+        if !is_rolling_back(service) {
+            service.update = None;
+            set_status(service, UpdateState::Updating, "update in progress".to_owned(), now);
+        }
+        service.rollout = Some(Rollout { started: now, slots_total: slots as u64, ..Rollout::default() });
+    });
+}
+
+fn complete(work: &mut Work<'_, '_>) {
+    let now = work.pass.now;
+    work.pass.edit_service(work.id, |service| {
+        service.rollout = None;
+        let (state, message) = if is_rolling_back(service) {
+            (UpdateState::RollbackCompleted, "rollback completed")
+        } else {
+            (UpdateState::Completed, "update completed")
+        };
+        set_status(service, state, message.to_owned(), now);
+    });
+}
+
+/// A slot that has a task of the present template besides others: the others go, with start-first only once it runs.
+fn retire(work: &mut Work<'_, '_>, key: SlotKey, start_first: bool) {
+    let tasks = work.tasks(key);
+    let clean = tasks.iter().filter(|t| is_live(t) && !work.is_dirty(t));
+    let Some(kept) = clean.max_by_key(|t| (t.status.state, t.desired_state, t.created_at)).cloned() else { return };
+    if start_first && kept.status.state != TaskState::Running {
+        return;
+    }
+    for task in tasks.iter().filter(|t| is_wanted(t) && t.id != kept.id) {
+        work.stop(key, task.id, true);
+    }
+    if kept.desired_state == TaskState::Ready && kept.start_behind.is_none() {
+        let behind = start_behind(work, key);
+        work.edit(key, kept.id, |task| task.start_behind = behind);
+    }
+}
+
+/// Begins as many further slots as the parallelism allows: those that do not run anyway first.
+fn take_slots(work: &mut Work<'_, '_>, looks: &[Look], settings: Settings) -> Seen {
+    let mut busy = 0;
+    for l in looks.iter().filter(|l| l.waiting || l.rests_until.is_some()) {
+        busy += 1;
+        if let Some(until) = l.rests_until {
+            work.pass.marks.due(until, work.id, None);
+        }
+    }
+    let mut untouched: Vec<(bool, SlotKey)> = looks.iter().filter(|l| l.untouched).map(|l| (l.runs, l.key)).collect();
+    untouched.sort_unstable();
+    for (_, key) in untouched.into_iter().take(settings.parallelism.saturating_sub(busy)) {
+        if work.is_full() {
+            return Seen::Part;
+        }
+        if !settings.start_first {
+            for task in work.tasks(key).iter().filter(|t| is_wanted(t)) {
+                work.stop(key, task.id, true);
+            }
+        }
+        let behind = start_behind(work, key);
+        work.create(key, |task| {
+            task.by_update = true;
+            task.start_behind = behind;
+        });
+    }
+    Seen::All
+}
+
+/// Ends the update when every slot is done and the last one was watched for long enough.
+fn finish(work: &mut Work<'_, '_>, keys: &[SlotKey], settings: Settings) {
+    let open = keys.iter().filter_map(|key| look(work, *key, &settings)).any(|l| l.dirty || l.waiting);
+    let Some(rollout) = work.service().rollout.clone() else { return };
+    let now = work.pass.now;
+    if open {
+        if !rollout.last_slot_done.is_zero() {
+            set_last_slot_done(work, Timestamp::default());
+        }
+    } else if rollout.last_slot_done.is_zero() {
+        set_last_slot_done(work, now);
+        work.pass.marks.due(now.after(settings.monitor), work.id, None);
+    } else if now >= rollout.last_slot_done.after(settings.monitor) {
+        complete(work);
+    } else {
+        work.pass.marks.due(rollout.last_slot_done.after(settings.monitor), work.id, None);
+    }
+}
+
+fn set_last_slot_done(work: &mut Work<'_, '_>, at: Timestamp) {
+    work.pass.edit_service(work.id, |service| {
+        if let Some(rollout) = &mut service.rollout {
+            rollout.last_slot_done = at;
+        }
+    });
+}
