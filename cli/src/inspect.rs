@@ -1,0 +1,99 @@
+//! `inspect`: objects as the server wrote them, or through a template.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::print;
+use crate::typed::Object;
+use swarm_template::{Inspector, Value};
+
+/// Flags of `inspect` commands.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub(crate) struct InspectFlags {
+    #[arg(short = 'f', long, value_name = "string", help = crate::list::INSPECT_FORMAT_HELP)]
+    pub(crate) format: Option<String>,
+    /// Print the information in a human friendly format
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::line::values::switch)]
+    pub(crate) pretty: Option<bool>,
+}
+
+/// How objects are shown.
+pub(crate) enum Form {
+    /// As an indented JSON array.
+    Indented,
+    /// As a JSON array on one line.
+    Compact,
+    /// For people.
+    Pretty,
+    /// Through a template.
+    Template(Box<Inspector>),
+}
+
+impl Form {
+    /// The form behind a format.
+    ///
+    /// # Errors
+    /// If it is no template.
+    pub(crate) fn parse(format: &str) -> Outcome<Self> {
+        match format {
+            "" | "raw" => Ok(Self::Indented),
+            "json" => Ok(Self::Compact),
+            "pretty" => Ok(Self::Pretty),
+            _ if format.starts_with("pretty") => {
+                Err("cannot supply extra formatting options to the pretty template".into())
+            }
+            _ => Inspector::parse(format)
+                .map(|inspector| Self::Template(Box::new(inspector)))
+                .map_err(|e| Failure::template(format!("template parsing error: {e}"))),
+        }
+    }
+}
+
+/// Collects objects and prints them, and then what failed.
+pub(crate) struct Inspection {
+    inspector: Option<Box<Inspector>>,
+    compact: bool,
+    objects: Vec<String>,
+    rendered: String,
+    failures: Vec<Failure>,
+}
+
+impl Inspection {
+    /// Of a form that is not for people.
+    pub(crate) fn new(form: Form) -> Self {
+        let compact = matches!(form, Form::Compact);
+        let inspector = if let Form::Template(inspector) = form { Some(inspector) } else { None };
+        Self { inspector, compact, objects: Vec::new(), rendered: String::new(), failures: Vec::new() }
+    }
+
+    /// Takes the JSON of an object of type `go`, or why there is none.
+    pub(crate) fn take(&mut self, go: &Object, json: Outcome<String>) {
+        let shown = json.and_then(|json| {
+            let Some(inspector) = &self.inspector else {
+                self.objects.push(json);
+                return Ok(());
+            };
+            let parsed = serde_json::from_str(&json).map_err(|e| Failure::new(e.to_string()))?;
+            let typed = Value::from(go.read(&parsed));
+            let text = inspector.render(Some(&typed), &json).map_err(|e| Failure::new(e.to_string()))?;
+            self.rendered.push_str(&text);
+            self.rendered.push('\n');
+            Ok(())
+        });
+        self.failures.extend(shown.err());
+    }
+
+    /// Prints everything.
+    ///
+    /// # Errors
+    /// All that failed.
+    pub(crate) fn finish(self) -> Outcome {
+        let text = match (&self.inspector, self.compact) {
+            (Some(_), _) if self.rendered.is_empty() => Ok("\n".to_owned()),
+            (Some(_), _) => Ok(self.rendered),
+            (None, _) if self.objects.is_empty() => Ok("[]\n".to_owned()),
+            (None, true) => swarm_template::json_array_compact(&self.objects),
+            (None, false) => swarm_template::json_array(&self.objects),
+        };
+        print(&text.map_err(|e| Failure::new(e.to_string()))?)?;
+        Failure::join(self.failures)
+    }
+}

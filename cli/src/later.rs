@@ -1,0 +1,175 @@
+//! What Docker's users may ask for and this version does not do yet.
+//!
+//! One table: such flags, values and commands are understood and refused by name, never ignored and never half done. A
+//! later version removes a line here when it adds the thing itself.
+
+use crate::failure::{Failure, Outcome};
+use crate::line::values;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// A flag to refuse.
+struct Flag {
+    /// The words of its command, without the program's name.
+    command: &'static [&'static str],
+    /// Its long name.
+    name: &'static str,
+    /// Whether it is a switch, without a value.
+    switch: bool,
+}
+
+const CREATE: &[&str] = &["service", "create"];
+const UPDATE: &[&str] = &["service", "update"];
+
+const fn value(command: &'static [&'static str], name: &'static str) -> Flag {
+    Flag { command, name, switch: false }
+}
+
+const fn switch(command: &'static [&'static str], name: &'static str) -> Flag {
+    Flag { command, name, switch: true }
+}
+
+/// Flags to refuse.
+const FLAGS: &[Flag] = &[
+    // Networks.
+    value(CREATE, "network"),
+    value(UPDATE, "network-add"),
+    value(UPDATE, "network-rm"),
+    // Update and rollback policies.
+    value(CREATE, "update-parallelism"),
+    value(CREATE, "update-delay"),
+    value(CREATE, "update-monitor"),
+    value(CREATE, "update-failure-action"),
+    value(CREATE, "update-max-failure-ratio"),
+    value(CREATE, "update-order"),
+    value(CREATE, "rollback-parallelism"),
+    value(CREATE, "rollback-delay"),
+    value(CREATE, "rollback-monitor"),
+    value(CREATE, "rollback-failure-action"),
+    value(CREATE, "rollback-max-failure-ratio"),
+    value(CREATE, "rollback-order"),
+    value(UPDATE, "update-parallelism"),
+    value(UPDATE, "update-delay"),
+    value(UPDATE, "update-monitor"),
+    value(UPDATE, "update-failure-action"),
+    value(UPDATE, "update-max-failure-ratio"),
+    value(UPDATE, "update-order"),
+    value(UPDATE, "rollback-parallelism"),
+    value(UPDATE, "rollback-delay"),
+    value(UPDATE, "rollback-monitor"),
+    value(UPDATE, "rollback-failure-action"),
+    value(UPDATE, "rollback-max-failure-ratio"),
+    value(UPDATE, "rollback-order"),
+    switch(UPDATE, "rollback"),
+    // Jobs.
+    value(CREATE, "max-concurrent"),
+    value(UPDATE, "max-concurrent"),
+    // Secrets, configs and what comes from them.
+    value(CREATE, "secret"),
+    value(CREATE, "config"),
+    value(CREATE, "credential-spec"),
+    value(UPDATE, "secret-add"),
+    value(UPDATE, "secret-rm"),
+    value(UPDATE, "config-add"),
+    value(UPDATE, "config-rm"),
+    value(UPDATE, "credential-spec"),
+    // Generic resources.
+    value(CREATE, "generic-resource"),
+    value(UPDATE, "generic-resource-add"),
+    value(UPDATE, "generic-resource-rm"),
+    // Registry credentials.
+    switch(CREATE, "with-registry-auth"),
+    switch(UPDATE, "with-registry-auth"),
+    // Autolock.
+    switch(&["swarm", "init"], "autolock"),
+    switch(&["swarm", "update"], "autolock"),
+    switch(&["init"], "autolock"),
+    switch(&["update"], "autolock"),
+];
+
+/// Values to refuse, of flags that this version has.
+const VALUES: &[(&str, &str)] = &[
+    ("mode", "replicated-job"),
+    ("mode", "global-job"),
+    ("endpoint-mode", "dnsrr"),
+    ("publish", "mode=ingress"),
+    ("publish-add", "mode=ingress"),
+];
+
+/// Commands to refuse.
+const COMMANDS: &[&[&str]] = &[
+    &["service", "rollback"],
+    &["service", "logs"],
+    &["swarm", "ca"],
+    &["swarm", "unlock"],
+    &["swarm", "unlock-key"],
+    &["ca"],
+    &["unlock"],
+    &["unlock-key"],
+];
+
+/// Adds the flags and commands to refuse to the command tree, hidden from help.
+pub(crate) fn install(mut root: Command) -> Command {
+    for flag in FLAGS {
+        root = at(root, flag.command, &|command| {
+            let arg = Arg::new(flag.name).long(flag.name).hide(true).action(ArgAction::Append);
+            let arg = if flag.switch {
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(values::switch)
+            } else {
+                arg.value_name("string")
+            };
+            command.arg(arg)
+        });
+    }
+    for path in COMMANDS {
+        if let [group @ .., name] = path {
+            root = at(root, group, &|command| {
+                let rest = Arg::new("rest").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+                command.subcommand(Command::new(*name).hide(true).arg(rest))
+            });
+        }
+    }
+    root
+}
+
+/// Refuses what the words of a command line use of the table.
+///
+/// # Errors
+/// Names the first flag or command at fault.
+pub(crate) fn refuse(path: &[&str], matches: &ArgMatches) -> Outcome {
+    if COMMANDS.contains(&path) {
+        return Err(unsupported(&format!("swarm {}", path.join(" "))));
+    }
+    let given = |flag: &Flag| {
+        let given = if flag.switch {
+            matches.get_many::<bool>(flag.name).is_some_and(|mut values| values.any(|on| *on))
+        } else {
+            matches.get_many::<String>(flag.name).is_some()
+        };
+        given && flag.command == path
+    };
+    let mut flags = FLAGS.iter().filter(|flag| flag.command == path);
+    flags.find(|flag| given(flag)).map_or(Ok(()), |flag| Err(unsupported(&format!("--{}", flag.name))))
+}
+
+/// Refuses a value of a flag that this version has.
+///
+/// # Errors
+/// Names the flag and the value, if the table has them.
+pub(crate) fn refuse_value(flag: &str, value: &str) -> Outcome {
+    if VALUES.contains(&(flag, value)) {
+        return Err(unsupported(&format!("--{flag} {value}")));
+    }
+    Ok(())
+}
+
+fn unsupported(what: &str) -> Failure {
+    Failure::new(format!("\"{what}\" is not supported by this version of Swarm yet"))
+}
+
+/// Changes the command at `path`, which must exist.
+fn at(command: Command, path: &[&str], change: &dyn Fn(Command) -> Command) -> Command {
+    match path {
+        [] => change(command),
+        [first, rest @ ..] => command.mut_subcommand(*first, |sub| at(sub, rest, change)),
+    }
+}

@@ -1,0 +1,181 @@
+//! What to show of a service that converges, and when it has.
+
+use super::Shown;
+use super::slots::{BARS_MAX, is_running, line, representatives};
+use crate::failure::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use swarm_types::{Service, Task, TaskState, UpdateState};
+
+/// How long all tasks must have run before the service counts as converged, unless the service says otherwise.
+const MONITOR: Duration = Duration::from_secs(5);
+
+/// Whether to ask the API again.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Not there yet.
+    Again,
+    /// Converged, or nothing to wait for.
+    Done,
+    /// It will not converge.
+    Failed(Failure),
+}
+
+/// Watches one service. Feed it with what the API answers: first [`Tracker::service`], then [`Tracker::tasks`].
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    converged_at: Option<Duration>,
+    monitor: Option<Duration>,
+    rolling_back: bool,
+    /// Said at the end of a rollback.
+    last_words: Option<String>,
+    /// Whether the lines were put in their order.
+    laid_out: bool,
+    /// Whether all tasks were seen running; their lines then stay as they are.
+    all_run: bool,
+    /// Slots in the order of their lines.
+    lines_of_slots: BTreeMap<u64, usize>,
+}
+
+impl Tracker {
+    /// Whether all tasks ran when last asked.
+    pub(crate) fn has_converged(&self) -> bool {
+        self.converged_at.is_some()
+    }
+
+    /// Looks at the service itself: its update may have ended, and the time of watching may be over.
+    pub(crate) fn service(&mut self, name: &str, service: &Service, now: Duration, out: &mut Vec<Shown>) -> Step {
+        let given = service.spec.update_config.as_ref().and_then(|config| config.monitor);
+        if let Some(nanos) = given.and_then(|nanos| u64::try_from(nanos).ok()).filter(|nanos| *nanos > 0) {
+            self.monitor = Some(Duration::from_nanos(nanos));
+        }
+        if let Some(status) = &service.update_status {
+            match status.state {
+                UpdateState::Updating => self.rolling_back = false,
+                UpdateState::Completed if !self.has_converged() => return Step::Done,
+                UpdateState::Completed => {}
+                UpdateState::Paused => {
+                    return Step::Failed(Failure::new(format!("service update paused: {}", status.message)));
+                }
+                UpdateState::RollbackStarted => {
+                    if !self.rolling_back && !status.message.is_empty() {
+                        out.push(Shown::line("rollback", &status.message));
+                    }
+                    self.rolling_back = true;
+                }
+                UpdateState::RollbackPaused => {
+                    return Step::Failed(Failure::new(format!("service rollback paused: {}", status.message)));
+                }
+                UpdateState::RollbackCompleted => {
+                    if !self.has_converged() {
+                        self.last_words = Some(status.message.clone());
+                    }
+                    self.rolling_back = true;
+                }
+            }
+        }
+        if self.converged_at.is_some_and(|since| now.saturating_sub(since) >= self.monitor()) {
+            out.push(Shown::line("verify", format!("Service {name} converged")));
+            if let Some(words) = self.last_words.take() {
+                out.push(Shown::Text(format!("rollback: {words}")));
+            }
+            return Step::Done;
+        }
+        Step::Again
+    }
+
+    /// Looks at the tasks of the service's present version, and at the nodes that are not down.
+    pub(crate) fn tasks(
+        &mut self,
+        service: &Service,
+        tasks: &[Task],
+        active: &BTreeSet<String>,
+        now: Duration,
+        out: &mut Vec<Shown>,
+    ) -> Step {
+        let mode = &service.spec.mode;
+        let converged = if mode.global.is_some() {
+            self.global(tasks, active, out)
+        } else if mode.replicated_job.is_some() || mode.global_job.is_some() {
+            return Step::Failed(Failure::new("unrecognized service mode"));
+        } else {
+            let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas).unwrap_or(1);
+            self.replicated(replicas, tasks, active, out)
+        };
+        if converged {
+            let since = *self.converged_at.get_or_insert(now);
+            if let Some(left) = self.monitor().checked_sub(now.saturating_sub(since)) {
+                let seconds = left.as_secs() + 1;
+                let text = format!("Waiting {seconds} seconds to verify that tasks are stable...");
+                out.push(Shown::line("verify", text));
+            }
+        } else if self.converged_at.take().is_some() {
+            out.push(Shown::line("verify", "Detected task failure"));
+        }
+        Step::Again
+    }
+
+    fn monitor(&self) -> Duration {
+        self.monitor.unwrap_or(MONITOR)
+    }
+
+    fn replicated(&mut self, replicas: u64, tasks: &[Task], active: &BTreeSet<String>, out: &mut Vec<Shown>) -> bool {
+        let bars = usize::try_from(replicas).ok().filter(|replicas| *replicas <= BARS_MAX);
+        if !self.laid_out {
+            out.push(self.overall(0, replicas));
+            out.extend((1..=bars.unwrap_or(0)).map(|number| Shown::line(format!("{number}/{replicas}"), " ")));
+            self.laid_out = true;
+        }
+        let tasks = representatives(tasks, |task| task.slot, Some(active));
+        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
+        let mut running = 0;
+        for (slot, task) in tasks {
+            // Slot numbers have gaps after a scale-down; lines have none.
+            let next = self.lines_of_slots.len() + 1;
+            let number = *self.lines_of_slots.entry(slot).or_insert(next);
+            running += u64::from(is_running(task));
+            if !self.all_run && bars.is_some_and(|bars| number <= bars) {
+                out.extend(line(&format!("{number}/{replicas}"), task));
+            }
+        }
+        self.count(running, replicas, out)
+    }
+
+    fn global(&mut self, tasks: &[Task], active: &BTreeSet<String>, out: &mut Vec<Shown>) -> bool {
+        // How many nodes fit is not known here, but tasks for all of them are made at once.
+        let tasks = representatives(tasks, |task| task.node_id, None);
+        let nodes = tasks.len() as u64;
+        if !self.laid_out {
+            if tasks.is_empty() {
+                out.push(Shown::line("overall progress", "waiting for new tasks"));
+                return false;
+            }
+            out.push(self.overall(0, nodes));
+            self.laid_out = true;
+        }
+        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
+        let bars = tasks.len() <= BARS_MAX;
+        let mut running = 0;
+        for (node, task) in tasks {
+            let Some(node) = node.filter(|node| active.contains(node.as_str())) else { continue };
+            running += u64::from(is_running(task));
+            if !self.all_run && bars {
+                out.extend(line(node.short(), task));
+            }
+        }
+        self.count(running, nodes, out)
+    }
+
+    fn count(&mut self, running: u64, wanted: u64, out: &mut Vec<Shown>) -> bool {
+        if !self.all_run {
+            out.push(self.overall(running, wanted));
+            self.all_run = running == wanted;
+        }
+        running == wanted
+    }
+
+    fn overall(&self, running: u64, wanted: u64) -> Shown {
+        let prefix = if self.rolling_back { "rolling back update: " } else { "" };
+        Shown::line("overall progress", format!("{prefix}{running} out of {wanted} tasks"))
+    }
+}

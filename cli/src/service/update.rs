@@ -1,0 +1,85 @@
+//! `service update`.
+
+use super::environment::own_variable;
+use super::flags::UpdateFlags;
+use super::{pin, progress, spec};
+use crate::failure::{Failure, Outcome};
+use crate::output::{print_line, warn};
+use crate::overlay;
+use crate::query::escape;
+use crate::session::Session;
+use serde::Deserialize;
+use serde_json::Value;
+use swarm_types::{ServiceId, ServiceSpec, Version};
+
+/// A service as far as its update needs it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stored {
+    #[serde(rename = "ID")]
+    id: ServiceId,
+    #[serde(rename = "Version")]
+    version: Version,
+    /// As the server wrote it.
+    #[serde(rename = "Spec")]
+    raw: Value,
+}
+
+impl Stored {
+    /// Reads a service by what the user calls it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) async fn read(service: &str, session: &Session) -> Outcome<Self> {
+        session.api.get(&format!("/services/{}", escape(service))).await
+    }
+
+    /// Its spec, as far as this program knows it.
+    ///
+    /// # Errors
+    /// If it is not what this program knows.
+    pub(super) fn spec(&self) -> Outcome<ServiceSpec> {
+        ServiceSpec::deserialize(&self.raw).map_err(|e| Failure::new(format!("cannot read the service's spec: {e}")))
+    }
+
+    /// Writes the spec back with what differs between `before` and `after`, and prints the daemon's warnings.
+    ///
+    /// # Errors
+    /// If the service changed meanwhile, and on what the daemon refuses.
+    pub(super) async fn store(self, before: &ServiceSpec, after: &ServiceSpec, session: &Session) -> Outcome<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Updated {
+            #[serde(rename = "Warnings", default)]
+            warnings: Option<Vec<String>>,
+        }
+        let spec = overlay::changed(self.raw, before, after)?;
+        let path = format!("/services/{}/update?registryAuthFrom=spec&version={}", self.id, self.version.index);
+        let updated: Updated = session.api.post(&path, &spec).await?;
+        Ok(updated.warnings.unwrap_or_default())
+    }
+}
+
+/// Updates a service and waits until it has converged, unless told not to.
+///
+/// # Errors
+/// On contradictory flags and on what the daemon refuses.
+pub(super) async fn update(flags: &UpdateFlags, service: &str, session: &Session) -> Outcome {
+    let stored = Stored::read(service, session).await?;
+    let before = stored.spec()?;
+    let mut after = before.clone();
+    spec::merge(flags, &mut after, &own_variable)?;
+    let warning = if flags.image.is_some() {
+        let resolve = !flags.service.no_resolve_image.unwrap_or_default();
+        pin::pin(&mut after.task_template, resolve, session).await
+    } else {
+        None
+    };
+    for warning in stored.store(&before, &after, session).await?.into_iter().chain(warning) {
+        warn(&warning);
+    }
+    print_line(service)?;
+    let wait = flags.service.wait;
+    if wait.detach.detach.unwrap_or_default() {
+        return Ok(());
+    }
+    progress::wait(service, wait.quiet.unwrap_or_default(), session).await
+}
