@@ -34,6 +34,7 @@ pub mod statuses;
 mod template;
 #[cfg(test)]
 mod testing;
+mod up_to_date;
 mod updater;
 
 pub use commands::{NODE_DELETED, NoPreviousSpec, new_service, remove_node, remove_service, rollback_service, update_service};
@@ -43,6 +44,7 @@ pub use plan::{CHANGES_PER_PASS_MAX, Plan, Refusal};
 pub use planner::Planner;
 pub use service_status::{replicas, service_status};
 pub use statuses::{Recorded, ReportError, record_statuses};
+pub use up_to_date::is_up_to_date;
 
 use swarm_state::State;
 use swarm_types::{IdSource, Timestamp};

@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    fn of(old: &SharedSpec, new: &SharedSpec) -> Self {
+    pub(crate) fn of(old: &SharedSpec, new: &SharedSpec) -> Self {
         let ports = |spec: &SharedSpec| spec.endpoint.clone().unwrap_or_else(EndpointSpec::default);
         if ports(old) != ports(new) {
             return Self::Dirty;
