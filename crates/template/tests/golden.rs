@@ -4,6 +4,8 @@
 //! and `docker config inspect --format …` (raw data, after the typed attempt failed) against a
 //! server that returned the objects built here.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
 use std::sync::Arc;
 
 use serde_json::json;

@@ -77,7 +77,7 @@ fn equals(a: &Value, b: &Value) -> Result<bool> {
 fn same_object(a: &Value, b: &Value) -> Result<bool> {
     let untyped_nil = matches!(a, Value::Nil) || matches!(b, Value::Nil);
     if !untyped_nil && !same_shape(a, b) {
-        let shown = sprintf("%s", &[a.clone()], usize::MAX).unwrap_or_default();
+        let shown = sprintf("%s", std::slice::from_ref(a), usize::MAX).unwrap_or_default();
         return Err(FunctionError::new(format!(
             "non-comparable types {shown}: {}, {}: {}",
             a.type_name(),
@@ -100,7 +100,7 @@ fn same_object(a: &Value, b: &Value) -> Result<bool> {
                 .zip(other.fields())
                 .all(|(a, b)| equals(&a.value, &b.value).unwrap_or(false))),
         _ => {
-            let shown = sprintf("%s", &[b.clone()], usize::MAX).unwrap_or_default();
+            let shown = sprintf("%s", std::slice::from_ref(b), usize::MAX).unwrap_or_default();
             Err(FunctionError::new(format!(
                 "non-comparable type {shown}: {}",
                 b.type_name()

@@ -1,6 +1,7 @@
 //! The template language: tokens, syntax tree, parser.
 
 mod ast;
+mod expression;
 mod lexer;
 mod literal;
 mod parser;
