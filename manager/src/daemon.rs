@@ -351,6 +351,7 @@ async fn serve_until_stopped(stop: &Notify, raft: &RaftNode) -> Result<u8> {
     };
     tokio::select! {
         stopped = wait_for_stop(stop) => stopped.map(|()| 0),
+        reason = raft.failed() => bail!("consensus cannot go on: {reason}"),
         expelled = expelled => {
             expelled.context("consensus stopped")?;
             tracing::info!("this node is no manager any more");

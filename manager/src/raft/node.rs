@@ -8,7 +8,7 @@ use crate::{
 use openraft::{Config, RaftMetrics, ServerState, SnapshotPolicy, error::CheckIsLeaderError, error::RaftError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
-use swarm_raftlog::{Keys, LogError, RaftLog, SnapshotError, SnapshotStore};
+use swarm_raftlog::{Keys, LogError, LogStatus, RaftLog, SnapshotError, SnapshotStore};
 use swarm_state::Batch;
 use swarm_types::{RemoteManager, Version};
 use tokio::sync::watch;
@@ -75,6 +75,7 @@ pub struct RaftNode {
     /// Connections to the other managers.
     pub peers: Arc<Peers>,
     store: Store,
+    log_status: watch::Receiver<LogStatus>,
 }
 
 impl RaftNode {
@@ -87,6 +88,7 @@ impl RaftNode {
         let keep = NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN);
         let snapshots = Arc::new(SnapshotStore::open(dir, keys, keep)?);
         let log = RaftLog::<TypeConfig>::open(dir, keys).await?;
+        let log_status = log.status();
         let machine = tokio::task::spawn_blocking(move || StateMachine::load(snapshots)).await;
         let machine = machine.map_err(|e| OpenError::Raft(e.to_string()))??;
         let publisher = machine.publisher();
@@ -110,7 +112,7 @@ impl RaftNode {
         let network = Network { raft_id, peers: Arc::clone(&peers) };
         let raft = Raft::new(raft_id, Arc::new(config), network, log, machine).await.map_err(|e| OpenError::Raft(e.to_string()))?;
         let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers));
-        Ok(Self { raft, raft_id, peers, store })
+        Ok(Self { raft, raft_id, peers, store, log_status })
     }
 
     /// The replicated state.
@@ -137,6 +139,22 @@ impl RaftNode {
         let metrics = self.raft.metrics();
         let voter = metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id);
         voter
+    }
+
+    /// Ends when the member cannot go on: its log failed, or consensus stopped by itself. With the reason.
+    pub async fn failed(&self) -> String {
+        let mut log = self.log_status.clone();
+        let mut metrics = self.raft.metrics();
+        tokio::select! {
+            status = log.wait_for(|s| matches!(s, LogStatus::Failed(_) | LogStatus::Closed(_))) => match status.as_deref() {
+                Ok(LogStatus::Failed(error) | LogStatus::Closed(Some(error))) => crate::chain(&**error),
+                _ => "the log was closed".to_owned(),
+            },
+            stopped = metrics.wait_for(|m| m.running_state.is_err()) => match stopped.as_deref() {
+                Ok(metrics) => metrics.running_state.as_ref().err().map_or_else(String::new, ToString::to_string),
+                Err(_) => "consensus stopped".to_owned(),
+            },
+        }
     }
 
     /// Stops consensus; what was acknowledged is on disk already.

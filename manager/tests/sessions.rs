@@ -1,0 +1,289 @@
+//! An agent's session, frame by frame, over a log without Raft.
+
+use axum::body::{Body, Bytes};
+use futures_util::StreamExt;
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+use swarm_manager::{
+    dispatcher::{Dispatcher, LeaderAnswer, LeaderLink, LeaderMessage, LinkError, LinkFuture, Timing},
+    store::{Leadership, Store, testing::LocalLog},
+};
+use swarm_pki::NodeIdentity;
+use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Generation, Hello, PROTOCOL, StatusReport, encode};
+use swarm_state::{Batch, Change, Cluster, Node, Object, State, Task};
+use swarm_types::{
+    Actor, ClusterId, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, Role, SharedSpec, SpecId, Swarm, SwarmSpec, TaskId, TaskSpec,
+    TaskState, TaskStatus, Timestamp, TlsInfo, Version,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Messages to the leader come back to the same dispatcher.
+#[derive(Default)]
+struct Loop(OnceLock<Dispatcher>);
+
+impl LeaderLink for Loop {
+    fn send(&self, message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>> {
+        Box::pin(async move {
+            let dispatcher = self.0.get().expect("set before any session");
+            Ok(dispatcher.take(node(100), message).await)
+        })
+    }
+}
+
+struct World {
+    store: Store,
+    dispatcher: Dispatcher,
+    leadership: watch::Sender<Leadership>,
+}
+
+fn node(n: u8) -> NodeId {
+    NodeId::from_random([n; 16])
+}
+
+fn spec_id() -> SpecId {
+    SpecId::from_random([1; 16])
+}
+
+fn at() -> Timestamp {
+    Timestamp::from_nanos(1)
+}
+
+async fn put(store: &Store, by: Actor, objects: Vec<Object>) {
+    let changes = objects.into_iter().map(Change::update).collect();
+    store.propose(Batch { by, guards: vec![], changes }).await.expect("stored");
+}
+
+fn stored_node(id: NodeId) -> Object {
+    let api = swarm_types::Node {
+        id,
+        version: Version::default(),
+        created_at: at(),
+        updated_at: at(),
+        spec: NodeSpec::default(),
+        description: NodeDescription::default(),
+        status: NodeStatus::default(),
+        manager_status: None,
+    };
+    let json = serde_json::json!({ "api": api, "role": "worker" });
+    Object::Node(Arc::new(serde_json::from_value::<Node>(json).expect("a node")))
+}
+
+fn task(n: u8, on: NodeId) -> Task {
+    let status = TaskStatus { state: TaskState::Assigned, ..TaskStatus::default() };
+    let json = serde_json::json!({
+        "id": TaskId::from_random([n; 16]), "created_at": at(), "updated_at": at(), "slot": 1, "node_id": on,
+        "spec": spec_id(), "status": status, "desired_state": "running",
+    });
+    serde_json::from_value(json).expect("a task")
+}
+
+async fn world() -> World {
+    let (store, _, leadership) = LocalLog::store(State::default());
+    let swarm = Swarm {
+        id: ClusterId::from_random([7; 16]),
+        version: Version::default(),
+        created_at: at(),
+        updated_at: at(),
+        spec: SwarmSpec::default(),
+        tls_info: TlsInfo { trust_root: "ROOT".into(), ..TlsInfo::default() },
+        root_rotation_in_progress: false,
+        data_path_port: 4789,
+        default_addr_pool: vec![],
+        subnet_size: 24,
+        join_tokens: None,
+    };
+    let cluster = Cluster { api: swarm, ca_key: String::new(), removed_nodes: BTreeMap::new() };
+    let spec = SharedSpec {
+        id: spec_id(),
+        service_id: None,
+        service_name: "web".into(),
+        service_labels: BTreeMap::new(),
+        template: TaskSpec::default(),
+        endpoint: None,
+    };
+    let objects = vec![Object::Cluster(Arc::new(cluster)), stored_node(node(1)), stored_node(node(2)), Object::Spec(Arc::new(spec))];
+    put(&store, Actor::Operator, objects).await;
+    let link = Arc::new(Loop::default());
+    let timing = Timing { period: Some(Duration::from_millis(400)) };
+    let dispatcher = Dispatcher::start(store.clone(), Arc::clone(&link) as Arc<_>, timing);
+    assert!(link.0.set(dispatcher.clone()).is_ok());
+    World { store, dispatcher, leadership }
+}
+
+struct Agent {
+    frames: Option<mpsc::Sender<Result<Bytes, Infallible>>>,
+    answers: axum::body::BodyDataStream,
+    decoder: FrameDecoder,
+}
+
+impl Agent {
+    async fn connect(world: &World, certificate: NodeId, hello: NodeId, generation: u64) -> Self {
+        let now = SystemTime::now();
+        let identity = NodeIdentity {
+            node_id: certificate.to_string(),
+            role: swarm_pki::Role::Worker,
+            cluster_id: String::new(),
+            not_before: now,
+            not_after: now,
+            issuer: Vec::new(),
+        };
+        let (frames, receiver) = mpsc::channel(16);
+        let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver));
+        let response = world.dispatcher.session(identity, "127.0.0.1:1".parse().expect("an address"), body).await;
+        let agent = Self { frames: Some(frames), answers: response.into_body().into_data_stream(), decoder: FrameDecoder::default() };
+        let description = NodeDescription { hostname: "h1".into(), ..NodeDescription::default() };
+        let hello = Hello { protocol: PROTOCOL, node_id: hello, description, generation: Generation(generation) };
+        agent.say(FromAgent::Hello(Box::new(hello))).await;
+        agent
+    }
+
+    async fn say(&self, message: FromAgent) {
+        let frame = encode(&message).expect("a frame");
+        self.frames.as_ref().expect("open").send(Ok(frame)).await.expect("the session reads");
+    }
+
+    async fn hear(&mut self) -> FromManager {
+        let next = async {
+            loop {
+                if let Some(message) = self.decoder.next_value().expect("a message") {
+                    return message;
+                }
+                let bytes = self.answers.next().await.expect("the session goes on").expect("bytes");
+                self.decoder.extend(&bytes);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), next).await.expect("an answer in time")
+    }
+
+    /// Up to and including the first assignment.
+    async fn hear_assignment(&mut self) -> swarm_session::Assign {
+        loop {
+            if let FromManager::Assign(assign) = self.hear().await {
+                return *assign;
+            }
+        }
+    }
+}
+
+async fn until_state(store: &Store, what: impl Fn(&State) -> bool) {
+    let mut watch = store.watch_state();
+    let wait = watch.wait_for(|s| what(s));
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("in time").expect("the store lives");
+}
+
+fn node_state(state: &State, id: NodeId) -> NodeState {
+    state.node(id).expect("the node").api.status.state
+}
+
+#[tokio::test]
+async fn a_session_registers_orders_changes_and_records_reports() {
+    let world = world().await;
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(1, node(1))))]).await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    assert!(matches!(agent.hear().await, FromManager::Welcome { heartbeat_period: 200_000_000, .. }));
+    assert!(matches!(agent.hear().await, FromManager::Node(orders) if orders.root_ca == "ROOT" && orders.role == Role::Worker));
+    let assign = agent.hear_assignment().await;
+    assert_eq!((assign.from, assign.tasks.len(), assign.specs.len()), (None, 1, 1));
+    assert_eq!(node_state(&world.store.state(), node(1)), NodeState::Ready);
+    assert_eq!(world.store.state().node(node(1)).expect("the node").api.description.hostname, "h1");
+
+    // A task of another node is no news here; one of this node is, without the template it has.
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(2, node(2))))]).await;
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(3, node(1))))]).await;
+    let delta = agent.hear_assignment().await;
+    assert_eq!((delta.from, delta.tasks.len(), delta.specs.len()), (Some(assign.generation), 1, 0));
+    assert_eq!(delta.tasks[0].id, task(3, node(1)).id);
+
+    // Reports are recorded, those about another node's task are not, and the acknowledgement comes all the same.
+    let running = TaskStatus { state: TaskState::Running, timestamp: at(), ..TaskStatus::default() };
+    let report = |n| StatusReport { task_id: TaskId::from_random([n; 16]), status: running.clone() };
+    agent.say(FromAgent::Statuses { seq: 1, reports: vec![report(1), report(2)] }).await;
+    loop {
+        match agent.hear().await {
+            FromManager::StatusesTaken { seq } => break assert_eq!(seq, 1),
+            FromManager::Assign(echo) => panic!("its own report came back as an order: {echo:?}"),
+            _ => {}
+        }
+    }
+    let observed = |n| world.store.state().task(TaskId::from_random([n; 16])).expect("the task").status.state;
+    assert_eq!((observed(1), observed(2)), (TaskState::Running, TaskState::Assigned));
+}
+
+#[tokio::test]
+async fn a_broken_session_makes_its_node_down_and_a_new_one_makes_it_ready() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    agent.frames = None;
+    until_state(&world.store, |s| node_state(s, node(1)) == NodeState::Down).await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    assert_eq!(node_state(&world.store.state(), node(1)), NodeState::Ready);
+}
+
+#[tokio::test]
+async fn a_silent_session_ends() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    // The connection stays open; nothing is said on it.
+    until_state(&world.store, |s| node_state(s, node(1)) == NodeState::Down).await;
+}
+
+#[tokio::test]
+async fn a_node_speaks_only_for_itself_and_only_while_it_is_in_the_cluster() {
+    let world = world().await;
+    let mut liar = Agent::connect(&world, node(1), node(2), 0).await;
+    assert!(matches!(liar.hear().await, FromManager::Close(CloseReason::Refused(_))));
+    let mut stranger = Agent::connect(&world, node(3), node(3), 0).await;
+    assert_eq!(stranger.hear().await, FromManager::Close(CloseReason::Removed));
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    let stored = world.store.state().get(swarm_state::Key::Node(node(1))).expect("the node");
+    let delete = Change::delete(&stored);
+    world.store.propose(Batch { by: Actor::Operator, guards: vec![], changes: vec![delete] }).await.expect("deleted");
+    loop {
+        match agent.hear().await {
+            FromManager::Close(reason) => break assert_eq!(reason, CloseReason::Removed),
+            FromManager::Node(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_newer_session_replaces_the_older_one() {
+    let world = world().await;
+    let mut first = Agent::connect(&world, node(1), node(1), 0).await;
+    first.hear_assignment().await;
+    let mut second = Agent::connect(&world, node(1), node(1), 0).await;
+    second.hear_assignment().await;
+    assert_eq!(first.hear().await, FromManager::Close(CloseReason::Replaced));
+    assert_eq!(node_state(&world.store.state(), node(1)), NodeState::Ready);
+}
+
+#[tokio::test]
+async fn a_manager_that_knows_less_than_the_agent_sends_it_elsewhere() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 1_000_000).await;
+    assert!(matches!(agent.hear().await, FromManager::Close(CloseReason::Elsewhere(_))));
+}
+
+#[tokio::test]
+async fn reports_wait_for_a_leader() {
+    let world = world().await;
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(1, node(1))))]).await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    world.leadership.send_replace(Leadership::None);
+    let running = TaskStatus { state: TaskState::Running, timestamp: at(), ..TaskStatus::default() };
+    let id = TaskId::from_random([1; 16]);
+    agent.say(FromAgent::Statuses { seq: 1, reports: vec![StatusReport { task_id: id, status: running }] }).await;
+    agent.say(FromAgent::Heartbeat).await;
+    world.leadership.send_replace(Leadership::Own { term: 2 });
+    until_state(&world.store, |s| s.task(id).is_some_and(|t| t.status.state == TaskState::Running)).await;
+}
