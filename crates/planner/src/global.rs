@@ -3,7 +3,7 @@
 use crate::{
     orchestrate::Work,
     replicated::may_run_tasks,
-    restart::{may_follow, open_gates, restart, start_behind, waits_until},
+    restart::{may_follow, keep_without_heir, open_gates, restart, start_behind, waits_until},
     scheduler::filters::is_ready,
     slots::{Occupancy, SlotKey, is_wanted},
 };
@@ -62,5 +62,6 @@ pub(crate) fn tend(work: &mut Work<'_, '_>, key: SlotKey) {
         let behind = start_behind(work, key);
         work.create(key, |task| task.start_behind = behind);
     }
+    keep_without_heir(work, key);
     open_gates(work, key);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     orchestrate::{Seen, Work},
-    restart::{open_gates, restart, start_behind, waits_until},
+    restart::{keep_without_heir, open_gates, restart, start_behind, waits_until},
     service_status::replicas,
     slots::{Occupancy, SlotKey, is_wanted},
 };
@@ -27,6 +27,7 @@ pub(crate) fn tend(work: &mut Work<'_, '_>, key: SlotKey) {
             restart(work, key, &task);
         }
     }
+    keep_without_heir(work, key);
     open_gates(work, key);
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn may_follow(work: &Work<'_, '_>, task: &Task) -> bool {
 pub(crate) fn restart(work: &mut Work<'_, '_>, key: SlotKey, task: &Task) {
     let allowed = may_follow(work, task);
     let has_heir = work.tasks(key).iter().any(|t| t.id != task.id && is_live(t) && !work.is_dirty(t));
+    let taken_back = work.is_taken_back(task);
     work.stop(key, task.id, allowed || has_heir);
     if !allowed || has_heir {
         return;
@@ -68,7 +69,7 @@ pub(crate) fn restart(work: &mut Work<'_, '_>, key: SlotKey, task: &Task) {
     let node = work.pass.node(task.node_id);
     let leaves_node = task.node_id.is_some()
         && node.is_none_or(|n| n.api.spec.availability == Availability::Drain || !work.is_alive(Some(n.api.id)));
-    let delay = if node_at_fault || leaves_node { Duration::ZERO } else { template.restart.delay };
+    let delay = if node_at_fault || leaves_node || taken_back { Duration::ZERO } else { template.restart.delay };
     let behind = start_behind(work, key);
     let same_template = task.spec == work.service().current.template;
     let mut restarts = if same_template { task.restarts.clone() } else { Vec::new() };
@@ -82,8 +83,9 @@ pub(crate) fn restart(work: &mut Work<'_, '_>, key: SlotKey, task: &Task) {
         failures.push(NodeFailure { node, at: now });
     }
     keep_newest(&mut failures, FAILURES_KEPT);
-    // An update that was waiting for the task waits for the one that its node's loss puts in its place.
-    let by_update = node_at_fault && same_template && task.by_update && task.running_since.is_none();
+    // An update that was waiting for the task waits for the one that its node's loss puts in its place, and a rollback for
+    // the one that takes the place of the task that caused it.
+    let by_update = taken_back || node_at_fault && same_template && task.by_update && task.running_since.is_none();
     work.create(key, |new| {
         new.start_after = (!delay.is_zero()).then(|| now.after(delay));
         new.start_behind = behind;
@@ -137,5 +139,14 @@ pub(crate) fn open_gates(work: &mut Work<'_, '_>, key: SlotKey) {
                 task.start_behind = None;
             }),
         }
+    }
+}
+
+/// A task that was to make way for another stays after all once that is gone.
+pub(crate) fn keep_without_heir(work: &mut Work<'_, '_>, key: SlotKey) {
+    let tasks = work.tasks(key);
+    let mut wanted = tasks.iter().filter(|t| is_wanted(t));
+    if let (Some(only), None) = (wanted.next().filter(|t| t.replaced), wanted.next()) {
+        work.edit(key, only.id, |task| task.replaced = false);
     }
 }

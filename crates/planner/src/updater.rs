@@ -39,6 +39,11 @@ impl Verdict {
 }
 
 impl Work<'_, '_> {
+    /// Whether the task was made by an update that is being taken back.
+    pub(crate) fn is_taken_back(&self, task: &Task) -> bool {
+        is_rolling_back(&self.service()) && task.by_update && self.is_dirty(task)
+    }
+
     /// Whether the task is not what the service asks for now.
     pub(crate) fn is_dirty(&self, task: &Task) -> bool {
         let current = self.service().current.template;
@@ -143,6 +148,13 @@ fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Sett
             None => set_status(service, UpdateState::Paused, format!("update paused {because}"), now),
         }
     });
+    let service = work.service();
+    if is_rolling_back(&service) {
+        // The failed task's slot is one of them: the rollback is not done before something runs there again.
+        let settings = Settings::of(&service);
+        let dirty = all_slots(work).into_iter().filter_map(|key| look(work, key, &settings)).filter(|l| l.dirty).count();
+        begin(work, dirty);
+    }
 }
 
 fn set_status(service: &mut Service, state: UpdateState, message: String, now: Timestamp) {
@@ -274,9 +286,12 @@ fn retire(work: &mut Work<'_, '_>, key: SlotKey, start_first: bool) {
     for task in tasks.iter().filter(|t| is_wanted(t) && t.id != kept.id) {
         work.stop(key, task.id, true);
     }
-    if kept.desired_state == TaskState::Ready && kept.start_behind.is_none() {
-        let behind = start_behind(work, key);
-        work.edit(key, kept.id, |task| task.start_behind = behind);
+    let behind = if kept.desired_state == TaskState::Ready { kept.start_behind.or_else(|| start_behind(work, key)) } else { None };
+    if kept.replaced || behind != kept.start_behind {
+        work.edit(key, kept.id, |task| {
+            task.replaced = false;
+            task.start_behind = behind;
+        });
     }
 }
 
@@ -295,8 +310,11 @@ fn take_slots(work: &mut Work<'_, '_>, looks: &[Look], settings: Settings) -> Se
         if work.is_full() {
             return Seen::Part;
         }
-        if !settings.start_first {
-            for task in work.tasks(key).iter().filter(|t| is_wanted(t)) {
+        for task in work.tasks(key).iter().filter(|t| is_wanted(t)) {
+            if settings.start_first {
+                // It stays until the new one runs, but will go: where it is there is room for the new one.
+                work.edit(key, task.id, |task| task.replaced = true);
+            } else {
                 work.stop(key, task.id, true);
             }
         }

@@ -52,7 +52,7 @@ impl Request<'_> {
             return Err(Filter::HostPort);
         }
         let limit = self.template.max_replicas;
-        if limit > 0 && u64::from(loads.of_service_on(self.service, id)) >= limit {
+        if limit > 0 && u64::from(loads.of_service_on(self.service, id).all) >= limit {
             return Err(Filter::MaxReplicas);
         }
         Ok(generic)

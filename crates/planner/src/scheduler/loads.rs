@@ -17,12 +17,21 @@ use swarm_types::{GenericResource, NodeId, ServiceId, SpecId, TaskState};
 #[derive(Debug, Default)]
 pub(crate) struct Loads {
     nodes: BTreeMap<NodeId, NodeLoad>,
-    /// Nodes that exist, by how many active tasks they have.
-    by_active: BTreeSet<(u32, NodeId)>,
-    /// Where each service has active tasks, and how many; no zero entries.
-    by_service: HashMap<ServiceId, BTreeMap<NodeId, u32>>,
+    /// Nodes that exist, by how many tasks are there to stay.
+    by_staying: BTreeSet<(u32, NodeId)>,
+    /// Where each service has wanted tasks, and how many; no zero entries.
+    by_service: HashMap<ServiceId, BTreeMap<NodeId, Wanted>>,
     /// Whether anything changed since [`Loads::take_changed`].
     changed: bool,
+}
+
+/// A service's tasks on a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// All that are wanted: what a limit per node counts.
+    pub(crate) all: u32,
+    /// Those without a successor elsewhere already: what spreading counts.
+    pub(crate) staying: u32,
 }
 
 /// What one node carries.
@@ -39,7 +48,7 @@ pub(crate) struct NodeLoad {
     /// Fixed host-mode ports in use, and by how many tasks.
     pub(crate) ports: HashMap<HostPort, u32>,
     /// Tasks that are there to stay.
-    pub(crate) active: u32,
+    pub(crate) staying: u32,
 }
 
 /// What a task means to its node.
@@ -48,14 +57,16 @@ struct Footprint {
     node: NodeId,
     spec: SpecId,
     service: Option<ServiceId>,
-    active: bool,
+    wanted: bool,
+    staying: bool,
 }
 
 impl Footprint {
     /// `None` if the task is on no node or has ended. What is stopping still holds its resources.
     fn of(task: &Task) -> Option<Self> {
         let node = task.node_id.filter(|_| is_on_node(task))?;
-        Some(Self { node, spec: task.spec, service: task.service_id, active: task.desired_state <= TaskState::Complete })
+        let wanted = task.desired_state <= TaskState::Complete;
+        Some(Self { node, spec: task.spec, service: task.service_id, wanted, staying: wanted && !task.replaced })
     }
 }
 
@@ -70,20 +81,20 @@ impl Loads {
         self.nodes.iter().filter(|(_, load)| load.node.is_some()).map(|(id, load)| (*id, load))
     }
 
-    /// The node after `cursor` in the order of active tasks.
-    pub(crate) fn next_by_active(&self, cursor: Option<(u32, NodeId)>) -> Option<(u32, NodeId)> {
+    /// The node after `cursor` in the order of tasks that stay.
+    pub(crate) fn next_by_staying(&self, cursor: Option<(u32, NodeId)>) -> Option<(u32, NodeId)> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        self.by_active.range((from, Bound::Unbounded)).next().copied()
+        self.by_staying.range((from, Bound::Unbounded)).next().copied()
     }
 
-    /// Where a service has active tasks, and how many.
-    pub(crate) fn of_service(&self, service: ServiceId) -> impl Iterator<Item = (NodeId, u32)> {
+    /// Where a service has wanted tasks, and how many.
+    pub(crate) fn of_service(&self, service: ServiceId) -> impl Iterator<Item = (NodeId, Wanted)> {
         self.by_service.get(&service).into_iter().flatten().map(|(node, tasks)| (*node, *tasks))
     }
 
-    /// How many active tasks of a service a node has.
-    pub(crate) fn of_service_on(&self, service: ServiceId, node: NodeId) -> u32 {
-        self.by_service.get(&service).and_then(|nodes| nodes.get(&node)).copied().unwrap_or(0)
+    /// How many wanted tasks of a service a node has.
+    pub(crate) fn of_service_on(&self, service: ServiceId, node: NodeId) -> Wanted {
+        self.by_service.get(&service).and_then(|nodes| nodes.get(&node)).copied().unwrap_or_default()
     }
 
     /// Whether anything changed since this was asked last.
@@ -105,12 +116,12 @@ impl Loads {
     pub(crate) fn set_node(&mut self, id: NodeId, node: Option<Arc<Node>>) {
         self.changed = true;
         let load = self.nodes.entry(id).or_default();
-        let place = (load.active, id);
+        let place = (load.staying, id);
         load.node = node;
         if load.node.is_some() {
-            self.by_active.insert(place);
+            self.by_staying.insert(place);
         } else {
-            self.by_active.remove(&place);
+            self.by_staying.remove(&place);
             self.forget_if_empty(id);
         }
     }
@@ -140,24 +151,27 @@ impl Loads {
             }
         }
         load.generic.weigh(generic, sign);
-        if task.active {
-            let place = (load.active, task.node);
-            load.active = add(load.active, sign);
+        if task.staying {
+            let place = (load.staying, task.node);
+            load.staying = add(load.staying, sign);
             if load.node.is_some() {
-                let moved = (load.active, task.node);
-                self.by_active.remove(&place);
-                self.by_active.insert(moved);
+                let moved = (load.staying, task.node);
+                self.by_staying.remove(&place);
+                self.by_staying.insert(moved);
             }
-            if let Some(service) = task.service {
-                let nodes = self.by_service.entry(service).or_default();
-                let tasks = nodes.entry(task.node).or_default();
-                *tasks = add(*tasks, sign);
-                if *tasks == 0 {
-                    nodes.remove(&task.node);
-                }
-                if nodes.is_empty() {
-                    self.by_service.remove(&service);
-                }
+        }
+        if let Some(service) = task.service.filter(|_| task.wanted) {
+            let nodes = self.by_service.entry(service).or_default();
+            let tasks = nodes.entry(task.node).or_default();
+            tasks.all = add(tasks.all, sign);
+            if task.staying {
+                tasks.staying = add(tasks.staying, sign);
+            }
+            if tasks.all == 0 {
+                nodes.remove(&task.node);
+            }
+            if nodes.is_empty() {
+                self.by_service.remove(&service);
             }
         }
         if sign < 0 {
@@ -174,7 +188,12 @@ impl Loads {
 
 impl NodeLoad {
     fn is_nothing(&self) -> bool {
-        self.node.is_none() && self.active == 0 && self.nano_cpus == 0 && self.memory_bytes == 0 && self.ports.is_empty() && self.generic.is_empty()
+        self.node.is_none()
+            && self.staying == 0
+            && self.nano_cpus == 0
+            && self.memory_bytes == 0
+            && self.ports.is_empty()
+            && self.generic.is_empty()
     }
 
     /// Whether more is reserved than the node has.

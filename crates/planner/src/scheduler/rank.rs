@@ -15,7 +15,7 @@ use swarm_types::{GenericResource, NodeId};
 pub(crate) struct Rank {
     pub(crate) failing: bool,
     pub(crate) of_service: u32,
-    pub(crate) active: u32,
+    pub(crate) staying: u32,
     pub(crate) node: NodeId,
 }
 
@@ -37,21 +37,22 @@ pub(crate) struct Queue {
 impl Queue {
     /// `failing` are the nodes to try last.
     pub(crate) fn new(request: &Request<'_>, loads: &Loads, failing: BTreeSet<NodeId>) -> Self {
-        let known: BTreeSet<NodeId> = loads.of_service(request.service).map(|(node, _)| node).chain(failing.iter().copied()).collect();
+        let of_service = loads.of_service(request.service).filter(|(_, tasks)| tasks.staying > 0);
+        let known: BTreeSet<NodeId> = of_service.map(|(node, _)| node).chain(failing.iter().copied()).collect();
         let ranked = known.into_iter().filter_map(|node| {
             let load = loads.node(node).filter(|load| load.node.is_some())?;
-            let of_service = loads.of_service_on(request.service, node);
-            Some(Reverse(Rank { failing: failing.contains(&node), of_service, active: load.active, node }))
+            let of_service = loads.of_service_on(request.service, node).staying;
+            Some(Reverse(Rank { failing: failing.contains(&node), of_service, staying: load.staying, node }))
         });
         Self { heap: ranked.collect(), cursor: Some(None), failing }
     }
 
     /// The best node that fits. Whoever takes it puts the task there before asking again.
     pub(crate) fn next(&mut self, request: &Request<'_>, loads: &Loads, charges: &mut Charges) -> Option<Choice> {
-        while let Some((active, node)) = self.next_fresh(request, loads) {
+        while let Some((staying, node)) = self.next_fresh(request, loads) {
             match request.check(node, loads) {
                 Ok(generic) => {
-                    self.heap.push(Reverse(Rank { failing: false, of_service: 1, active: active + 1, node }));
+                    self.heap.push(Reverse(Rank { failing: false, of_service: 1, staying: staying + 1, node }));
                     return Some((node, generic));
                 }
                 Err(filter) => charges.charge(filter),
@@ -64,11 +65,11 @@ impl Queue {
     /// then have a task of the service, so none is seen twice.
     fn next_fresh(&mut self, request: &Request<'_>, loads: &Loads) -> Option<(u32, NodeId)> {
         loop {
-            let place = loads.next_by_active(self.cursor?);
+            let place = loads.next_by_staying(self.cursor?);
             self.cursor = place.map(Some);
-            let (active, node) = place?;
-            if loads.of_service_on(request.service, node) == 0 && !self.failing.contains(&node) {
-                return Some((active, node));
+            let (staying, node) = place?;
+            if loads.of_service_on(request.service, node).staying == 0 && !self.failing.contains(&node) {
+                return Some((staying, node));
             }
         }
     }
@@ -84,7 +85,7 @@ pub(crate) fn next_in_heap(
     while let Some(Reverse(rank)) = heap.pop() {
         match request.check(rank.node, loads) {
             Ok(generic) => {
-                heap.push(Reverse(Rank { of_service: rank.of_service + 1, active: rank.active + 1, ..rank }));
+                heap.push(Reverse(Rank { of_service: rank.of_service + 1, staying: rank.staying + 1, ..rank }));
                 return Some((rank.node, generic));
             }
             Err(filter) => charges.charge(filter),

@@ -29,8 +29,8 @@ impl Tree {
     pub(crate) fn new(request: &Request<'_>, loads: &Loads, failing: &BTreeSet<NodeId>) -> Self {
         let all = loads.nodes().map(|(node, load)| Rank {
             failing: failing.contains(&node),
-            of_service: loads.of_service_on(request.service, node),
-            active: load.active,
+            of_service: loads.of_service_on(request.service, node).staying,
+            staying: load.staying,
             node,
         });
         Self::grow(all.collect(), &request.template.spread, loads)

@@ -1,4 +1,11 @@
 //! Worlds in, plans out, asserted as text. Every plan is also checked to be what a full pass would decide.
 
+mod global;
 mod lifecycle;
+mod nodes;
+mod placement;
+mod random;
+mod restart;
+mod status;
+mod updates;
 mod world;

@@ -7,7 +7,7 @@ use swarm_types::*;
 
 /// Ids in a row, so that the same steps always give the same plan.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ids(u64);
+pub(crate) struct Ids(pub(crate) u64);
 
 impl IdSource for Ids {
     fn random(&mut self) -> [u8; 16] {
@@ -431,6 +431,7 @@ impl World {
         let node = self.node_name(new.node_id);
         if old.status.state != new.status.state && new.status.state != TaskState::Shutdown {
             return match new.status.state {
+                TaskState::Assigned if old.desired_state != new.desired_state => format!("assign {name} to {node} and start it"),
                 TaskState::Assigned => format!("assign {name} to {node}"),
                 TaskState::Rejected => format!("reject {name} on {node}: {}", new.status.err),
                 TaskState::Orphaned => format!("orphan {name} on {node}: {}", new.status.message),
@@ -441,6 +442,7 @@ impl World {
             (true, TaskState::Running) => format!("start {name} on {node}"),
             (true, TaskState::Shutdown) => format!("stop {name} on {node}"),
             (true, TaskState::Remove) => format!("remove {name} on {node}"),
+            _ if old.replaced != new.replaced => format!("{} {name}", if new.replaced { "supersede" } else { "keep" }),
             _ => format!("wait {name}: {}", new.status.err),
         }
     }
