@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::typed::Object;
-use swarm_template::{Inspector, Value};
+use swarm_template::{MissingKey, Template, Value, client_functions, json};
 
 /// Flags of `inspect` commands.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub(crate) enum Form {
     /// For people.
     Pretty,
     /// Through a template.
-    Template(Box<Inspector>),
+    Template(Box<Template>),
 }
 
 impl Form {
@@ -40,16 +40,27 @@ impl Form {
             _ if format.starts_with("pretty") => {
                 Err("cannot supply extra formatting options to the pretty template".into())
             }
-            _ => Inspector::parse(format)
-                .map(|inspector| Self::Template(Box::new(inspector)))
+            _ => Template::parse(format, &client_functions())
+                .map(|template| Self::Template(Box::new(template)))
                 .map_err(|e| Failure::template(format!("template parsing error: {e}"))),
         }
     }
 }
 
+/// Renders an object: first as Docker's client sees it, then, for what that does not know, as its plain JSON.
+fn render(template: &Template, go: &Object, json: &str) -> Outcome<String> {
+    let parsed = serde_json::from_str(json).map_err(|e| Failure::new(e.to_string()))?;
+    template.render(&Value::from(go.read(&parsed))).or_else(|error| {
+        let raw = json::parse(json).map_err(|e| Failure::new(e.to_string()))?;
+        // If neither has it, the first error tells more: it names types that are documented.
+        let plain = template.clone().missing_key(MissingKey::Error).render(&raw);
+        plain.map_err(|_| Failure::new(format!("template parsing error: {error}")))
+    })
+}
+
 /// Collects objects and prints them, and then what failed.
 pub(crate) struct Inspection {
-    inspector: Option<Box<Inspector>>,
+    template: Option<Box<Template>>,
     compact: bool,
     objects: Vec<String>,
     rendered: String,
@@ -60,21 +71,18 @@ impl Inspection {
     /// Of a form that is not for people.
     pub(crate) fn new(form: Form) -> Self {
         let compact = matches!(form, Form::Compact);
-        let inspector = if let Form::Template(inspector) = form { Some(inspector) } else { None };
-        Self { inspector, compact, objects: Vec::new(), rendered: String::new(), failures: Vec::new() }
+        let template = if let Form::Template(template) = form { Some(template) } else { None };
+        Self { template, compact, objects: Vec::new(), rendered: String::new(), failures: Vec::new() }
     }
 
     /// Takes the JSON of an object of type `go`, or why there is none.
     pub(crate) fn take(&mut self, go: &Object, json: Outcome<String>) {
         let shown = json.and_then(|json| {
-            let Some(inspector) = &self.inspector else {
+            let Some(template) = &self.template else {
                 self.objects.push(json);
                 return Ok(());
             };
-            let parsed = serde_json::from_str(&json).map_err(|e| Failure::new(e.to_string()))?;
-            let typed = Value::from(go.read(&parsed));
-            let text = inspector.render(Some(&typed), &json).map_err(|e| Failure::new(e.to_string()))?;
-            self.rendered.push_str(&text);
+            self.rendered.push_str(&render(template, go, &json)?);
             self.rendered.push('\n');
             Ok(())
         });
@@ -86,7 +94,7 @@ impl Inspection {
     /// # Errors
     /// All that failed.
     pub(crate) fn finish(self) -> Outcome {
-        let text = match (&self.inspector, self.compact) {
+        let text = match (&self.template, self.compact) {
             (Some(_), _) if self.rendered.is_empty() => Ok("\n".to_owned()),
             (Some(_), _) => Ok(self.rendered),
             (None, _) if self.objects.is_empty() => Ok("[]\n".to_owned()),

@@ -134,9 +134,10 @@ fn unknown_flag(arg: &str, words: &[String]) -> String {
         return format!("unknown flag: --{}", long.split('=').next().unwrap_or(long));
     }
     let letter = arg.chars().nth(1).unwrap_or('-');
-    // clap tells the letter, Docker also the word it stands in.
-    let word = words.iter().find(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letter));
-    format!("unknown shorthand flag: {letter:?} in {}", word.map_or(arg, String::as_str))
+    // clap tells the letter, Docker also what stands after it.
+    let short = |word: &&String| word.starts_with('-') && !word.starts_with("--") && word.contains(letter);
+    let rest = words.iter().find(short).and_then(|word| word.find(letter).map(|at| format!("-{}", &word[at..])));
+    format!("unknown shorthand flag: {letter:?} in {}", rest.as_deref().unwrap_or(arg))
 }
 
 fn missing_value(flag: Option<&Arg>, shown: &str, words: &[String]) -> String {

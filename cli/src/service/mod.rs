@@ -55,7 +55,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     flags: CreateFlags,
     /// Image, command and arguments
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(hide = true, trailing_var_arg = true)]
     command: Vec<String>,
 }
 

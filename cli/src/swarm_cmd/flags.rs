@@ -108,7 +108,9 @@ pub(crate) fn listen_addr(text: &str) -> Result<String, String> {
     }
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     let port = if port.is_empty() { LISTEN_PORT } else { port };
-    values::port(port).map_err(|_| invalid())?;
+    if port.parse::<u16>().is_err() {
+        return Err(format!("parse {:?}: invalid port {:?} after host", format!("tcp://{address}"), format!(":{port}")));
+    }
     Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!(listen_addr(":4000"), Ok("0.0.0.0:4000".into()));
         assert_eq!(listen_addr("tcp://[::1]:4000"), Ok("[::1]:4000".into()));
         assert_eq!(listen_addr("[::1]"), Ok("[::1]:2377".into()));
-        assert_eq!(listen_addr("10.0.0.1:http"), Err("invalid bind address format: 10.0.0.1:http".into()));
+        assert_eq!(listen_addr("10.0.0.1:http"), Err("parse \"tcp://10.0.0.1:http\": invalid port \":http\" after host".into()));
         assert_eq!(listen_addr("::1"), Err("invalid bind address format: ::1".into()));
         assert_eq!(listen_addr("udp://a"), Err("invalid proto, expected tcp: udp://a".into()));
     }

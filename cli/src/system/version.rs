@@ -5,9 +5,10 @@ use crate::failure::{Failure, Outcome};
 use crate::line::Invocation;
 use crate::output::print;
 use crate::session::Session;
+use crate::typed::COMPONENT;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
-use swarm_template::{Functions, Struct, Template, Value, client_functions};
+use swarm_template::{Functions, List, Struct, Template, Value, client_functions};
 
 /// Shows the versions of this program and of the daemon.
 ///
@@ -26,7 +27,7 @@ pub(crate) async fn version(args: &FormatArgs, invocation: &Invocation, session:
         .transpose()
         .map_err(|e| Failure::template(format!("template parsing error: {e}")))?;
     let api_version = session.api.version().await.to_string();
-    let server = session.api.get::<Json>("/version").await;
+    let server = session.api.get::<Json>("/version").await.map(with_readable_times);
     let text = match template {
         None => pretty(&session.context, &api_version, server.as_ref().ok()),
         Some(template) => {
@@ -78,12 +79,27 @@ const SERVER_TEXTS: [(&str, &str); 9] = [
 
 fn server(json: &Json) -> Value {
     let any = |key: &str| json.get(key).map_or(Value::Nil, Value::from);
-    let mut server =
-        Struct::pointer(SERVER).optional_field("Platform", any("Platform")).optional_field("Components", any("Components"));
+    let components = json.get("Components").and_then(Json::as_array).into_iter().flatten();
+    let components = components.map(|component| Value::from(COMPONENT.read(component))).collect();
+    let mut server = Struct::pointer(SERVER)
+        .optional_field("Platform", any("Platform"))
+        .optional_field("Components", List::new("[]types.ComponentVersion", components));
     for (name, member) in SERVER_TEXTS {
         server = server.optional_field(name, text(json, member)).json_name(member);
     }
     server.optional_field("Experimental", json.get("Experimental").and_then(Json::as_bool).unwrap_or_default()).into()
+}
+
+/// The engine's time of building as Docker's client shows it.
+fn with_readable_times(mut server: Json) -> Json {
+    for component in server.get_mut("Components").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(Json::String(built)) = component.pointer_mut("/Details/BuildTime") {
+            if let Ok(time) = built.parse::<jiff::Timestamp>() {
+                *built = time.strftime("%a %b %e %H:%M:%S %Y").to_string();
+            }
+        }
+    }
+    server
 }
 
 fn nil_server() -> Value {

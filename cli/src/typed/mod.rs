@@ -7,7 +7,7 @@
 mod container;
 mod objects;
 
-pub(crate) use objects::{NODE, SERVICE, SWARM_INFO};
+pub(crate) use objects::{COMPONENT, NODE, SERVICE, SWARM_INFO};
 
 use serde_json::Value as Json;
 use swarm_template::{List, Map, Struct, Value};

@@ -52,6 +52,12 @@ pub(crate) static SWARM_INFO: Object = Object {
     ],
 };
 
+/// `types.ComponentVersion`.
+pub(crate) static COMPONENT: Object = Object {
+    name: "types.ComponentVersion",
+    fields: &[("Name", Text, false), ("Version", Text, false), ("Details", TextMap, true)],
+};
+
 static META: Object = Object {
     name: "swarm.Meta",
     fields: &[("Version", Obj(&VERSION), true), ("CreatedAt", Time, true), ("UpdatedAt", Time, true)],

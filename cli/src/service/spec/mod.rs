@@ -20,7 +20,7 @@ fn default_restart_policy() -> RestartPolicy {
         condition: RestartCondition::Any,
         delay: Some(5 * SECOND),
         max_attempts: Some(0),
-        window: Some(0),
+        window: None,
     }
 }
 
