@@ -1,0 +1,312 @@
+//! What a container is to be: a task's template with its names filled in, its templates expanded and its mounts checked.
+//!
+//! Pure: the same task, template and node give the same order, and nothing of the host is looked at.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use swarm_session::{AssignedTask, SharedSpec};
+use swarm_template::{Functions, Struct, Value};
+use swarm_types::{
+    ContainerSpec, Driver, Mount, MountType, NodeId, Platform, PortConfig, PublishMode,
+    ResourceRequirements, ServiceId, TaskDefaults, TaskId,
+};
+
+/// What tasks need to know of their node and cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeContext {
+    /// Name of the host, as the cluster knows it.
+    pub hostname: String,
+    /// Operating system and architecture.
+    pub platform: Platform,
+    /// For tasks that leave things open.
+    pub task_defaults: TaskDefaults,
+}
+
+/// A task's template cannot become a container. Final for the task; the texts are Docker's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// The template is of a kind that runs no container.
+    #[error("unsupported runtime")]
+    NoContainer,
+    /// The template names no image.
+    #[error("dockerexec: image required")]
+    NoImage,
+    /// A Go template in the spec does not parse or run.
+    #[error("expanding {place} failed: {field}: {reason}")]
+    Template {
+        /// Which part of the spec: `env`, `mounts` or `hostname`.
+        place: &'static str,
+        /// The field and its text.
+        field: String,
+        /// What the template engine said.
+        reason: String,
+    },
+    /// A mount that makes no sense.
+    #[error("{0}")]
+    Mount(String),
+    /// A network that this node does not have.
+    #[error("network {0} not found")]
+    Network(String),
+}
+
+/// Networks that every engine has by itself; a task on one of them uses it as `docker run --network` does.
+const PREDEFINED_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
+
+/// Everything an executor needs for making a task's container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerOrder {
+    /// The task.
+    pub task_id: TaskId,
+    /// This node.
+    pub node_id: NodeId,
+    /// The task's service, unless it is an attachment.
+    pub service_id: Option<ServiceId>,
+    /// The service's name when the template was made.
+    pub service_name: String,
+    /// Name of the container: `<service>.<slot or node id>.<task id>`.
+    pub name: String,
+    /// The container, its templates expanded.
+    pub spec: ContainerSpec,
+    /// Limits; reservations are the scheduler's business only.
+    pub resources: Option<ResourceRequirements>,
+    /// Where its output goes; `None` is the engine's default.
+    pub log_driver: Option<Driver>,
+    /// A network of the engine itself; `None` is the engine's default network.
+    pub network: Option<String>,
+    /// Ports to open on the host; published port zero is chosen by the engine.
+    pub host_ports: Vec<PortConfig>,
+    /// Whether an image that is on the host is used without asking a registry.
+    pub prefer_offline_image: bool,
+}
+
+impl ContainerOrder {
+    /// The order for `task` on this node.
+    ///
+    /// # Errors
+    /// [`OrderError`]: the task can never run as it is.
+    pub fn new(
+        task: &AssignedTask,
+        shared: &SharedSpec,
+        node_id: NodeId,
+        node: &NodeContext,
+        prefer_offline_image: bool,
+    ) -> Result<Self, OrderError> {
+        let mut spec = shared
+            .template
+            .container_spec
+            .clone()
+            .ok_or(OrderError::NoContainer)?;
+        if spec.image.is_empty() {
+            return Err(OrderError::NoImage);
+        }
+        Expansion::new(task, shared, node_id, node).expand(&mut spec)?;
+        spec.mounts.iter().try_for_each(check_mount)?;
+        Ok(Self {
+            task_id: task.id,
+            node_id,
+            service_id: shared.service_id,
+            service_name: shared.service_name.clone(),
+            name: container_name(task, shared, node_id),
+            spec,
+            resources: shared.template.resources.clone(),
+            log_driver: shared
+                .template
+                .log_driver
+                .clone()
+                .or_else(|| node.task_defaults.log_driver.clone()),
+            network: predefined_network(shared)?,
+            host_ports: host_ports(shared),
+            prefer_offline_image,
+        })
+    }
+}
+
+/// `<service>.<slot>.<task id>`; tasks of global services have the node's id for a slot.
+#[must_use]
+pub fn container_name(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId) -> String {
+    format!(
+        "{}.{}.{}",
+        shared.service_name,
+        slot_text(task, node_id),
+        task.id
+    )
+}
+
+/// Time between the stop signal and SIGKILL: the spec's, cut to whole seconds as Docker cuts it, or ten seconds.
+#[must_use]
+pub fn stop_grace(spec: &ContainerSpec) -> Duration {
+    const DEFAULT_S: u64 = 10;
+    let seconds = spec
+        .stop_grace_period
+        .map(|nanos| u64::try_from(nanos / 1_000_000_000));
+    Duration::from_secs(seconds.map_or(DEFAULT_S, |seconds| seconds.unwrap_or(0)))
+}
+
+/// The ports that a task of this template opens on its host.
+#[must_use]
+pub fn host_ports(shared: &SharedSpec) -> Vec<PortConfig> {
+    let ports = shared.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
+    ports
+        .filter(|port| port.publish_mode == PublishMode::Host)
+        .cloned()
+        .collect()
+}
+
+fn slot_text(task: &AssignedTask, node_id: NodeId) -> String {
+    if task.slot == 0 {
+        node_id.to_string()
+    } else {
+        task.slot.to_string()
+    }
+}
+
+fn predefined_network(shared: &SharedSpec) -> Result<Option<String>, OrderError> {
+    match shared.template.networks.as_slice() {
+        [] => Ok(None),
+        [only] if PREDEFINED_NETWORKS.contains(&only.target.as_str()) => {
+            Ok(Some(only.target.clone()))
+        }
+        all => {
+            let unknown = all
+                .iter()
+                .find(|n| !PREDEFINED_NETWORKS.contains(&n.target.as_str()));
+            Err(OrderError::Network(
+                unknown.unwrap_or(&all[0]).target.clone(),
+            ))
+        }
+    }
+}
+
+fn check_mount(mount: &Mount) -> Result<(), OrderError> {
+    let Mount { source, target, .. } = mount;
+    let refuse = |text: String| Err(OrderError::Mount(text));
+    if !target.starts_with('/') && mount.kind != MountType::Npipe {
+        return refuse(format!(
+            "invalid mount target, must be an absolute path: {target}"
+        ));
+    }
+    match mount.kind {
+        MountType::Bind if !source.starts_with('/') => refuse(format!(
+            "invalid bind mount source, must be an absolute path: {source}"
+        )),
+        MountType::Volume if source.starts_with('/') => refuse(format!(
+            "invalid volume mount source, must not be an absolute path: {source}"
+        )),
+        MountType::Tmpfs if !source.is_empty() => {
+            refuse("invalid tmpfs source, source must be empty".into())
+        }
+        MountType::Npipe if source.is_empty() => {
+            refuse("invalid npipe source, source must not be empty".into())
+        }
+        MountType::Cluster | MountType::Image => {
+            refuse(format!("invalid mount type: {}", mount.kind))
+        }
+        MountType::Bind | MountType::Volume | MountType::Tmpfs | MountType::Npipe => Ok(()),
+    }
+}
+
+/// Expands the Go templates of one task's spec.
+struct Expansion {
+    data: Value,
+}
+
+impl Expansion {
+    fn new(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId, node: &NodeContext) -> Self {
+        let service = Struct::new("struct { ID string; Name string; Labels map[string]string }")
+            .field(
+                "ID",
+                shared
+                    .service_id
+                    .map(|id| id.to_string())
+                    .unwrap_or_default()
+                    .as_str(),
+            )
+            .field("Name", shared.service_name.as_str())
+            .field("Labels", Value::string_map(pairs(&shared.service_labels)));
+        let platform = Struct::new("template.Platform")
+            .field("Architecture", node.platform.architecture.as_str())
+            .field("OS", node.platform.os.as_str());
+        let host = Struct::new("struct { ID string; Hostname string; Platform template.Platform }")
+            .field("ID", node_id.as_str())
+            .field("Hostname", node.hostname.as_str())
+            .field("Platform", platform);
+        let own = Struct::new("struct { ID string; Name string; Slot string }")
+            .field("ID", task.id.as_str())
+            .field("Name", container_name(task, shared, node_id).as_str())
+            .field("Slot", slot_text(task, node_id).as_str());
+        let data = Struct::new("template.Context")
+            .field("Service", service)
+            .field("Node", host)
+            .field("Task", own);
+        Self { data: data.into() }
+    }
+
+    fn expand(&self, spec: &mut ContainerSpec) -> Result<(), OrderError> {
+        for entry in &mut spec.env {
+            let Some((key, value)) = entry.split_once('=') else {
+                continue;
+            };
+            let field = || format!("expanding env {entry:?}");
+            let value = self.text(value).map_err(at("env", field))?;
+            *entry = format!("{key}={value}");
+        }
+        spec.mounts
+            .iter_mut()
+            .try_for_each(|mount| self.mount(mount))?;
+        let field = || format!("expanding hostname {:?}", spec.hostname);
+        spec.hostname = self.text(&spec.hostname).map_err(at("hostname", field))?;
+        Ok(())
+    }
+
+    fn mount(&self, mount: &mut Mount) -> Result<(), OrderError> {
+        for (what, text) in [("source", &mut mount.source), ("target", &mut mount.target)] {
+            let field = || format!("expanding mount {what} {text:?}");
+            *text = self.text(text).map_err(at("mounts", field))?;
+        }
+        let Some(options) = &mut mount.volume_options else {
+            return Ok(());
+        };
+        for text in options.labels.values_mut() {
+            let field = || format!("expanding volume label {text:?}");
+            *text = self.text(text).map_err(at("mounts", field))?;
+        }
+        for text in options
+            .driver_config
+            .iter_mut()
+            .flat_map(|driver| driver.options.values_mut())
+        {
+            let field = || format!("expanding volume driver option {text:?}");
+            *text = self.text(text).map_err(at("mounts", field))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, text: &str) -> Result<String, String> {
+        if !text.contains("{{") {
+            return Ok(text.to_owned()); // Nearly every text; parsing it would give the same.
+        }
+        let template = swarm_template::service_template(text, &Functions::new())
+            .map_err(|error| error.to_string())?;
+        template
+            .render(&self.data)
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn at(place: &'static str, field: impl Fn() -> String) -> impl Fn(String) -> OrderError {
+    move |reason| OrderError::Template {
+        place,
+        field: field(),
+        reason,
+    }
+}
+
+fn pairs(labels: &swarm_types::Labels) -> impl Iterator<Item = (&str, &str)> {
+    labels
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! What a restarted agent has to know: the assignment, and a record per task. In sled.
+//!
+//! It is a cache. Managers have the assignment, the engine has the containers with their tasks' ids on them, so whatever
+//! is lost or unreadable here is found again, and the worst a lost record costs is a report without its first words. So
+//! writes are not waited for: they reach the disk within [`FLUSH_EVERY`]. A database that cannot be read is set aside
+//! and begun anew: an agent that does not start would be worse than one that has forgotten.
+
+use super::record::{RecordsById, TaskRecord};
+use crate::executor::NodeContext;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use swarm_session::{AgentView, AssignedTask, Generation, SharedSpec};
+use swarm_types::{NodeId, SpecId, TaskId};
+
+/// Longest time that a change is only in memory. A crash in between loses what can be found again.
+pub(super) const FLUSH_EVERY: Duration = Duration::from_millis(200);
+
+/// Memory for pages; a node's records are far smaller.
+const CACHE_BYTES: u64 = 4 << 20;
+
+/// The records cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// The folder cannot be used, or another agent uses it.
+    #[error("could not open the task records in {path}")]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database refused a change.
+    #[error("could not write task records")]
+    Write(#[from] sled::Error),
+    /// A value could not be encoded.
+    #[error("could not encode a task record")]
+    Encode(#[from] rmp_serde::encode::Error),
+    /// Data did not reach the disk.
+    #[error("could not write task records to disk")]
+    Sync(#[from] std::io::Error),
+}
+
+/// What was found on disk.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Found {
+    pub(super) view: AgentView,
+    pub(super) records: RecordsById,
+    pub(super) node: Option<NodeContext>,
+}
+
+/// The database. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Records {
+    db: sled::Db,
+    dir: PathBuf,
+}
+
+const OWNER: &str = "owner";
+const NODE: &str = "node";
+const GENERATION: &str = "generation";
+const SPEC: &str = "spec/";
+const TASK: &str = "task/";
+const RECORD: &str = "record/";
+
+impl Records {
+    /// Opens the records of `owner` in `dir`. Those of another node are dropped. Blocks on the disk.
+    pub(super) fn open(dir: &Path, owner: NodeId) -> Result<(Self, Found), RecordsError> {
+        let refused = |source: Box<dyn std::error::Error + Send + Sync>| RecordsError::Open {
+            path: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(|error| refused(error.into()))?;
+        match Self::read(dir, owner) {
+            Ok(opened) => return Ok(opened),
+            Err(Unreadable::Busy(error)) => return Err(refused(error.into())),
+            Err(Unreadable::Broken(why)) => {
+                let aside = dir.with_extension("broken");
+                tracing::error!(error = %why, aside = %aside.display(), "task records are unreadable, beginning anew");
+                set_aside(dir, &aside).map_err(|error| refused(error.into()))?;
+            }
+        }
+        Self::read(dir, owner).map_err(|error| match error {
+            Unreadable::Busy(error) => refused(error.into()),
+            Unreadable::Broken(why) => refused(why.into()),
+        })
+    }
+
+    fn read(dir: &Path, owner: NodeId) -> Result<(Self, Found), Unreadable> {
+        // sled meets pages it cannot read with a panic.
+        let opened = std::panic::catch_unwind(|| {
+            let db = sled::Config::new()
+                .path(dir)
+                .mode(sled::Mode::LowSpace)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None)
+                .open()?;
+            let records = Self {
+                db,
+                dir: dir.to_owned(),
+            };
+            let found = records.load(owner)?;
+            Ok((records, found))
+        });
+        opened.unwrap_or_else(|_| Err(Unreadable::Broken("the database panicked".into())))
+    }
+
+    fn load(&self, owner: NodeId) -> Result<Found, Unreadable> {
+        if self.value::<NodeId>(OWNER)? != Some(owner) {
+            self.db.clear()?;
+            self.db.insert(OWNER, encode(&owner)?)?;
+            return Ok(Found::default());
+        }
+        let view = AgentView {
+            generation: self.value::<Generation>(GENERATION)?.unwrap_or_default(),
+            specs: self
+                .values::<Arc<SharedSpec>>(SPEC)?
+                .map(|s| (s.id, s))
+                .collect(),
+            tasks: self
+                .values::<AssignedTask>(TASK)?
+                .map(|t| (t.id, t))
+                .collect(),
+        };
+        if let Some(task) = view
+            .tasks
+            .values()
+            .find(|task| !view.specs.contains_key(&task.spec))
+        {
+            return Err(Unreadable::Broken(format!(
+                "the template of task {} is missing",
+                task.id
+            )));
+        }
+        let mut records = BTreeMap::new();
+        for entry in self.db.scan_prefix(RECORD) {
+            let (key, value) = entry?;
+            let id = std::str::from_utf8(&key[RECORD.len()..])
+                .ok()
+                .and_then(|id| id.parse().ok());
+            let id: TaskId =
+                id.ok_or_else(|| Unreadable::Broken("a record without an id".into()))?;
+            records.insert(id, decode::<TaskRecord>(&value)?);
+        }
+        Ok(Found {
+            view,
+            records,
+            node: self.value(NODE)?,
+        })
+    }
+
+    fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Unreadable> {
+        self.db.get(key)?.map(|value| decode(&value)).transpose()
+    }
+
+    fn values<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+    ) -> Result<impl Iterator<Item = T> + use<T>, Unreadable> {
+        let values: Result<Vec<T>, Unreadable> = self
+            .db
+            .scan_prefix(prefix)
+            .values()
+            .map(|value| decode(&value?))
+            .collect();
+        values.map(Vec::into_iter)
+    }
+
+    /// Writes what an assignment made of the view: all of it, or nothing.
+    pub(super) fn save_view(&self, old: &AgentView, new: &AgentView) -> Result<(), RecordsError> {
+        let mut batch = sled::Batch::default();
+        let gone_specs = old.specs.keys().filter(|id| !new.specs.contains_key(id));
+        gone_specs.for_each(|id| batch.remove(spec_key(*id).as_bytes()));
+        for (id, spec) in &new.specs {
+            if !old
+                .specs
+                .get(id)
+                .is_some_and(|held| Arc::ptr_eq(held, spec))
+            {
+                batch.insert(spec_key(*id).as_bytes(), encode(spec)?);
+            }
+        }
+        let gone_tasks = old.tasks.keys().filter(|id| !new.tasks.contains_key(id));
+        gone_tasks.for_each(|id| batch.remove(task_key(*id).as_bytes()));
+        for (id, task) in &new.tasks {
+            if old.tasks.get(id) != Some(task) {
+                batch.insert(task_key(*id).as_bytes(), encode(task)?);
+            }
+        }
+        batch.insert(GENERATION, encode(&new.generation)?);
+        Ok(self.db.apply_batch(batch)?)
+    }
+
+    /// Writes a task's record.
+    pub(super) fn save_record(&self, id: TaskId, record: &TaskRecord) -> Result<(), RecordsError> {
+        self.db.insert(record_key(id), encode(record)?)?;
+        Ok(())
+    }
+
+    /// Forgets a task's record.
+    pub(super) fn forget_record(&self, id: TaskId) -> Result<(), RecordsError> {
+        self.db.remove(record_key(id))?;
+        Ok(())
+    }
+
+    /// Writes what tasks need to know of the node.
+    pub(super) fn save_node(&self, node: &NodeContext) -> Result<(), RecordsError> {
+        self.db.insert(NODE, encode(node)?)?;
+        Ok(())
+    }
+
+    /// Forgets everything but whose the records are.
+    pub(super) fn clear(&self, owner: NodeId) -> Result<(), RecordsError> {
+        self.db.clear()?;
+        self.db.insert(OWNER, encode(&owner)?)?;
+        Ok(())
+    }
+
+    /// Waits until all changes so far are on the disk. Blocks.
+    pub(super) fn flush(&self) -> Result<(), RecordsError> {
+        self.db.flush()?;
+        // sled starts the writing but does not wait for the disk.
+        fs::File::open(self.dir.join("db"))?.sync_data()?;
+        Ok(())
+    }
+}
+
+fn spec_key(id: SpecId) -> String {
+    format!("{SPEC}{id}")
+}
+
+fn task_key(id: TaskId) -> String {
+    format!("{TASK}{id}")
+}
+
+fn record_key(id: TaskId) -> String {
+    format!("{RECORD}{id}")
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    rmp_serde::to_vec_named(value)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
+    rmp_serde::from_slice(bytes).map_err(|error| Unreadable::Broken(error.to_string()))
+}
+
+/// Moves a broken database out of the way. Only the last one is kept.
+fn set_aside(dir: &Path, aside: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(dir, aside)?;
+    fs::create_dir_all(dir)
+}
+
+/// Why a database cannot be used as it is.
+enum Unreadable {
+    /// It may be sound: another process holds it, or the disk fails.
+    Busy(sled::Error),
+    /// Its content makes no sense.
+    Broken(String),
+}
+
+impl From<sled::Error> for Unreadable {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(_) => Self::Busy(error),
+            error => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<rmp_serde::encode::Error> for Unreadable {
+    fn from(error: rmp_serde::encode::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
