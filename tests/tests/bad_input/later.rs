@@ -1,0 +1,143 @@
+//! What Docker offers and this version does not do yet: refused by name, never ignored.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use swarm_testkit::{Output, SLEEP};
+use swarm_tests::{message_of, service_spec};
+
+use crate::Scene;
+
+pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
+    let create = ["service", "create", "--name", "later"];
+    let update = ["service", "update"];
+    for (flags, named) in [
+        (&["--secret", "x"][..], "--secret"),
+        (&["--config", "x"], "--config"),
+        (&["--network", "x"], "--network"),
+        (&["--update-parallelism", "2"], "--update-parallelism"),
+        (&["--update-delay=5s"], "--update-delay"),
+        (&["--update-monitor", "1s"], "--update-monitor"),
+        (
+            &["--update-failure-action", "rollback"],
+            "--update-failure-action",
+        ),
+        (
+            &["--update-max-failure-ratio", "0.5"],
+            "--update-max-failure-ratio",
+        ),
+        (&["--update-order", "start-first"], "--update-order"),
+        (&["--rollback-parallelism", "2"], "--rollback-parallelism"),
+        (&["--rollback-order", "start-first"], "--rollback-order"),
+        (&["--mode", "replicated-job"], "--mode replicated-job"),
+        (&["--mode", "global-job"], "--mode global-job"),
+        (&["--max-concurrent", "2"], "--max-concurrent"),
+        (&["--generic-resource", "gpu=1"], "--generic-resource"),
+        (&["--credential-spec", "file://x"], "--credential-spec"),
+        (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
+        (&["--publish", "8080:80"], "--publish"),
+        (&["--with-registry-auth"], "--with-registry-auth"),
+    ] {
+        names(scene, &[&create, flags, &[SLEEP]].concat(), named)?;
+    }
+    for (flags, named) in [
+        (&["--secret-add", "x"][..], "--secret-add"),
+        (&["--config-rm", "x"], "--config-rm"),
+        (&["--network-add", "x"], "--network-add"),
+        (&["--update-delay", "5s"], "--update-delay"),
+        (&["--rollback"], "--rollback"),
+        (&["--publish-add", "8080:80"], "--publish-add"),
+    ] {
+        names(scene, &[&update, flags, &["web"]].concat(), named)?;
+    }
+    names(scene, &["service", "rollback", "web"], "service rollback")?;
+    names(scene, &["service", "logs", "web"], "service logs")?;
+    names(scene, &["update", "--autolock"], "--autolock")?;
+    // What nobody ever had is unknown, not late.
+    for flag in ["--frobnicate", "--secrets"] {
+        let output = scene
+            .cluster
+            .swarm(1, &[&create[..], &[flag, "x", SLEEP]].concat())?;
+        ensure!(output.code() == Some(125), "{output}");
+        output.fails_with(&format!("unknown flag: {flag}"))?;
+    }
+    Ok(())
+}
+
+/// The docker client knows these flags, so the daemon has to tell.
+pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
+    let create = ["service", "create", "--detach", "--name", "later"];
+    for (flags, named) in [
+        (&["--publish", "8080:80"][..], "--publish"),
+        (&["--mode", "replicated-job"], "--mode replicated-job"),
+        (&["--mode", "global-job"], "--mode global-job"),
+        (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
+        (&["--update-delay", "5s"], "--update-"),
+        (&["--rollback-order", "start-first"], "--rollback-"),
+        (&["--generic-resource", "gpu=1"], "--generic-resource"),
+        (&["--secret", "x"], "secret"),
+        (&["--config", "x"], "config"),
+    ] {
+        told(
+            scene,
+            scene
+                .cluster
+                .docker(1, &[&create, flags, &[SLEEP]].concat())?,
+            named,
+        )?;
+    }
+    for (args, named) in [
+        (&["secret", "ls"][..], "secrets"),
+        (&["config", "inspect", "x"], "config"),
+        (&["service", "logs", "web"], "logs"),
+        (&["swarm", "update", "--autolock"], "--autolock"),
+        (&["node", "promote", "h2"], "promoting"),
+    ] {
+        told(scene, scene.cluster.docker(1, args)?, named)?;
+    }
+    scene.nothing_changes(|| {
+        for (field, value, named) in [
+            ("Networks", json!([{"Target": "mesh"}]), "--network"),
+            (
+                "ContainerSpec",
+                json!({"Image": SLEEP, "Secrets": [{"SecretID": "x", "SecretName": "x"}]}),
+                "--secret",
+            ),
+            (
+                "ContainerSpec",
+                json!({"Image": SLEEP, "Configs": [{"ConfigID": "x", "ConfigName": "x"}]}),
+                "--config",
+            ),
+        ] {
+            let mut spec = service_spec("later", SLEEP, 1);
+            spec["TaskTemplate"][field] = value;
+            let answer = scene.post("/services/create", &spec)?;
+            let message = message_of(&answer)?;
+            ensure!(
+                answer.status == 501 && message.contains(named),
+                "{named}: {answer}"
+            );
+        }
+        Ok(())
+    })
+}
+
+fn names(scene: &Scene, args: &[&str], named: &str) -> Result<()> {
+    told(scene, scene.cluster.swarm(1, args)?, named).with_context(|| format!("{args:?}"))
+}
+
+fn told(scene: &Scene, output: Output, named: &str) -> Result<()> {
+    ensure!(
+        output.code().is_some_and(|code| code == 1 || code == 125),
+        "{output}"
+    );
+    ensure!(
+        output.stderr.contains(named) && output.stderr.contains("yet"),
+        "{named} should be named: {output}"
+    );
+    let services = scene.get("/services")?.json()?;
+    ensure!(
+        services.as_array().is_some_and(|all| all.len() == 1),
+        "{services}"
+    );
+    Ok(())
+}
