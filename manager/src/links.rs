@@ -96,14 +96,14 @@ impl api::Forward for Links {
     fn forward<'a>(&'a self, to: &'a RemoteManager, mut request: Request<Body>) -> api::ForwardFuture<'a> {
         Box::pin(async move {
             let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
-            let failed = |reason: String| api::ForwardError { to: to.clone(), reason };
-            let uri = format!("{FORWARD_PREFIX}{path}").parse().map_err(|e: http::uri::InvalidUri| failed(e.to_string()))?;
+            let failed = |reason: String, sent: bool| api::ForwardError { to: to.clone(), reason, sent };
+            let uri = format!("{FORWARD_PREFIX}{path}").parse().map_err(|e: http::uri::InvalidUri| failed(e.to_string(), false))?;
             *request.uri_mut() = uri;
             *request.version_mut() = http::Version::HTTP_2;
             for hop in [http::header::HOST, http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::UPGRADE] {
                 request.headers_mut().remove(hop);
             }
-            let response = self.peers.send(&to.addr, request).await.map_err(|e| failed(crate::chain(&e)))?;
+            let response = self.peers.send(&to.addr, request).await.map_err(|e| failed(crate::chain(&e), !e.is_unreachable()))?;
             Ok(response.map(Body::new))
         })
     }

@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "swarm-raftlog",
             "swarm-pki",
             "swarm-session",
+            "swarm-template",
         ],
     ),
     ("swarm-testkit", &[]),

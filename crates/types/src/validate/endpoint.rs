@@ -99,7 +99,10 @@ mod tests {
     fn a_port_is_published_once_per_protocol() {
         use {PortProtocol::*, PublishMode::*};
         let endpoint = |ports| EndpointSpec { mode: None, ports };
-        assert_eq!(check_endpoint(&endpoint(vec![port(80, Tcp, Host), port(80, Udp, Host), port(0, Tcp, Host), port(0, Tcp, Host)])), Ok(()));
+        assert_eq!(
+            check_endpoint(&endpoint(vec![port(80, Tcp, Host), port(80, Udp, Host), port(0, Tcp, Host), port(0, Tcp, Host)])),
+            Ok(())
+        );
         assert_eq!(check_endpoint(&endpoint(vec![port(80, Tcp, Host), port(80, Tcp, Ingress)])), Err(InvalidSpec::DuplicatePort));
         assert_eq!(check_endpoint(&endpoint(vec![port(70000, Tcp, Host)])), Err(InvalidSpec::Port { which: "published", port: 70000 }));
         let dnsrr = |mode| EndpointSpec { mode: Some(EndpointMode::Dnsrr), ports: vec![port(80, Tcp, mode)] };

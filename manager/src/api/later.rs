@@ -1,0 +1,116 @@
+//! What Docker's API offers and this version does not do yet.
+//!
+//! One table: such fields, paths and parameters are understood and refused by name, never ignored and never half done. A
+//! later version removes a line here when it adds the thing itself.
+
+use http::Method;
+use swarm_types::{EndpointMode, FailureAction, GenericResource, MountType, PublishMode, ServiceSpec, UpdateConfig, UpdateOrder};
+
+/// Something that a later version will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not supported by this version of Swarm yet")]
+pub struct Later(pub(super) &'static str);
+
+/// Networks that need no cluster network: the engine's own.
+pub(super) const PREDEFINED_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
+
+/// Role changes.
+pub(super) const PROMOTE: Later = Later("promoting a node (Role) after it joined");
+/// Role changes.
+pub(super) const DEMOTE: Later = Later("demoting a node (Role)");
+/// Of the cluster's spec.
+pub(super) const AUTOLOCK: Later = Later("\"--autolock\" (EncryptionConfig.AutoLockManagers)");
+/// A parameter of the cluster's update.
+pub(super) const ROTATE_UNLOCK_KEY: Later = Later("rotating the unlock key (rotateManagerUnlockKey)");
+/// Of the cluster's spec.
+pub(super) const EXTERNAL_CA: Later = Later("\"--external-ca\" (CAConfig.ExternalCAs)");
+/// Of the cluster's spec.
+pub(super) const ROTATE_CA: Later = Later("rotating the root CA (CAConfig.ForceRotate, SigningCACert, SigningCAKey)");
+
+/// Whether a request uses a thing.
+type Used = fn(&ServiceSpec) -> bool;
+
+/// Parts of a service's spec.
+const SPEC: &[(Later, Used)] = &[
+    (Later("\"--network\" (TaskTemplate.Networks)"), networks),
+    (Later("\"--secret\" (TaskTemplate.ContainerSpec.Secrets)"), |s| container(s).is_some_and(|c| !c.secrets.is_empty())),
+    (Later("\"--config\" (TaskTemplate.ContainerSpec.Configs)"), |s| container(s).is_some_and(|c| !c.configs.is_empty())),
+    (Later("\"--credential-spec\" (TaskTemplate.ContainerSpec.Privileges.CredentialSpec)"), |s| {
+        container(s).and_then(|c| c.privileges.as_ref()).is_some_and(|p| p.credential_spec.is_some())
+    }),
+    (Later("\"--mount type=cluster\" (TaskTemplate.ContainerSpec.Mounts)"), |s| {
+        container(s).is_some_and(|c| c.mounts.iter().any(|m| m.kind == MountType::Cluster))
+    }),
+    (Later("\"--mode replicated-job\" (Mode.ReplicatedJob)"), |s| s.mode.replicated_job.is_some()),
+    (Later("\"--mode global-job\" (Mode.GlobalJob)"), |s| s.mode.global_job.is_some()),
+    (Later("\"--endpoint-mode dnsrr\" (EndpointSpec.Mode)"), |s| {
+        s.endpoint_spec.as_ref().is_some_and(|e| e.mode == Some(EndpointMode::Dnsrr))
+    }),
+    (Later("\"--publish mode=ingress\" (EndpointSpec.Ports; use mode=host)"), |s| {
+        s.endpoint_spec.as_ref().is_some_and(|e| e.ports.iter().any(|p| p.publish_mode == PublishMode::Ingress))
+    }),
+    (Later("\"--generic-resource\" (TaskTemplate.Resources.Reservations.GenericResources)"), generic_resources),
+    (Later("\"--update-*\" (UpdateConfig)"), |s| s.update_config.as_ref().is_some_and(differs_from_default)),
+    (Later("\"--rollback-*\" (RollbackConfig)"), |s| s.rollback_config.as_ref().is_some_and(differs_from_default)),
+];
+
+fn container(spec: &ServiceSpec) -> Option<&swarm_types::ContainerSpec> {
+    spec.task_template.container_spec.as_ref()
+}
+
+/// Anything but one of the engine's own networks.
+fn networks(spec: &ServiceSpec) -> bool {
+    match spec.task_template.networks.as_slice() {
+        [] => false,
+        [only] => !PREDEFINED_NETWORKS.contains(&only.target.as_str()) || !only.aliases.is_empty() || !only.driver_opts.is_empty(),
+        _ => true,
+    }
+}
+
+fn generic_resources(spec: &ServiceSpec) -> bool {
+    let reserved = spec.task_template.resources.as_ref().and_then(|r| r.reservations.as_ref());
+    let asked = |resource: &GenericResource| !matches!(resource, GenericResource::Discrete { value: 0, .. });
+    reserved.is_some_and(|r| r.generic_resources.iter().any(asked))
+}
+
+/// Whether updates would have to go another way than they do. Clients that read a spec with its defaults written out and
+/// send it back ask for nothing new.
+fn differs_from_default(config: &UpdateConfig) -> bool {
+    const MONITOR_DEFAULT: i64 = 5_000_000_000;
+    config.parallelism != 1
+        || config.delay != 0
+        || config.max_failure_ratio != 0.0
+        || !matches!(config.monitor, None | Some(0 | MONITOR_DEFAULT))
+        || !matches!(config.failure_action, None | Some(FailureAction::Pause))
+        || !matches!(config.order, None | Some(UpdateOrder::StopFirst))
+}
+
+/// Refuses what a spec uses of the table.
+///
+/// # Errors
+/// [`Later`] names the first such thing.
+pub(super) fn refuse(spec: &ServiceSpec) -> Result<(), Later> {
+    SPEC.iter().find(|(_, used)| used(spec)).map_or(Ok(()), |(later, _)| Err(*later))
+}
+
+/// Paths of Docker's API, by method and leading parts; `*` is any part.
+const PATHS: &[(Method, &[&str], Later)] = &[
+    (Method::GET, &["services", "*", "logs"], Later("reading the logs of a service")),
+    (Method::GET, &["tasks", "*", "logs"], Later("reading the logs of a task")),
+    (Method::GET, &["secrets"], Later("listing secrets")),
+    (Method::GET, &["secrets", "*"], Later("inspecting a secret")),
+    (Method::POST, &["secrets", "create"], Later("creating a secret")),
+    (Method::POST, &["secrets", "*", "update"], Later("updating a secret")),
+    (Method::DELETE, &["secrets", "*"], Later("removing a secret")),
+    (Method::GET, &["configs"], Later("listing configs")),
+    (Method::GET, &["configs", "*"], Later("inspecting a config")),
+    (Method::POST, &["configs", "create"], Later("creating a config")),
+    (Method::POST, &["configs", "*", "update"], Later("updating a config")),
+    (Method::DELETE, &["configs", "*"], Later("removing a config")),
+];
+
+/// The thing behind a path, if a later version will have it.
+pub(super) fn path(method: &Method, parts: &[&str]) -> Option<Later> {
+    let fits = |pattern: &[&str]| pattern.len() == parts.len() && pattern.iter().zip(parts).all(|(p, part)| *p == "*" || p == part);
+    PATHS.iter().find(|(m, pattern, _)| m == method && fits(pattern)).map(|(_, _, later)| *later)
+}
