@@ -50,12 +50,14 @@ impl Form {
 /// Renders an object: first as Docker's client sees it, then, for what that does not know, as its plain JSON.
 fn render(template: &Template, go: &Object, json: &str) -> Outcome<String> {
     let parsed = serde_json::from_str(json).map_err(|e| Failure::new(e.to_string()))?;
-    template.render(&Value::from(go.read(&parsed))).or_else(|error| {
-        let raw = json::parse(json).map_err(|e| Failure::new(e.to_string()))?;
-        // If neither has it, the first error tells more: it names types that are documented.
-        let plain = template.clone().missing_key(MissingKey::Error).render(&raw);
-        plain.map_err(|_| Failure::new(format!("template parsing error: {error}")))
-    })
+    template
+        .render(&Value::from(go.read(&parsed)))
+        .or_else(|error| {
+            let raw = json::parse(json).map_err(|e| Failure::new(e.to_string()))?;
+            // If neither has it, the first error tells more: it names types that are documented.
+            let plain = template.clone().missing_key(MissingKey::Error).render(&raw);
+            plain.map_err(|_| Failure::new(format!("template parsing error: {error}")))
+        })
 }
 
 /// Collects objects and prints them, and then what failed.
@@ -71,8 +73,18 @@ impl Inspection {
     /// Of a form that is not for people.
     pub(crate) fn new(form: Form) -> Self {
         let compact = matches!(form, Form::Compact);
-        let template = if let Form::Template(template) = form { Some(template) } else { None };
-        Self { template, compact, objects: Vec::new(), rendered: String::new(), failures: Vec::new() }
+        let template = if let Form::Template(template) = form {
+            Some(template)
+        } else {
+            None
+        };
+        Self {
+            template,
+            compact,
+            objects: Vec::new(),
+            rendered: String::new(),
+            failures: Vec::new(),
+        }
     }
 
     /// Takes the JSON of an object of type `go`, or why there is none.

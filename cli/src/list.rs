@@ -61,7 +61,8 @@ pub(crate) fn print_rows(
     header: &Header,
     rows: impl IntoIterator<Item = Row>,
 ) -> Outcome {
-    let text = render_rows(formats.resolve(format, quiet), header, rows).map_err(|e| Failure::new(e.to_string()))?;
+    let text = render_rows(formats.resolve(format, quiet), header, rows)
+        .map_err(|e| Failure::new(e.to_string()))?;
     print(&text)
 }
 
@@ -69,7 +70,11 @@ pub(crate) fn print_rows(
 pub(crate) fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| {
-        format!("{}{}", first.to_uppercase(), letters.as_str().to_lowercase())
+        format!(
+            "{}{}",
+            first.to_uppercase(),
+            letters.as_str().to_lowercase()
+        )
     })
 }
 

@@ -8,7 +8,9 @@ pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(escaped, "%{byte:02X}");
             }
@@ -34,7 +36,10 @@ impl Filters {
 
     /// Adds an alternative.
     pub(crate) fn add(&mut self, key: &str, value: &str) {
-        self.0.entry(key.to_owned()).or_default().insert(value.to_owned());
+        self.0
+            .entry(key.to_owned())
+            .or_default()
+            .insert(value.to_owned());
     }
 
     /// Removes all alternatives of a key and gives them.
@@ -44,11 +49,18 @@ impl Filters {
 
     /// `path` with these filters and `more` in its query.
     pub(crate) fn on(&self, path: &str, more: &[(&str, &str)]) -> String {
-        let mut parts: Vec<String> = more.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+        let mut parts: Vec<String> = more
+            .iter()
+            .map(|(key, value)| format!("{key}={}", escape(value)))
+            .collect();
         if !self.0.is_empty() {
             parts.insert(0, format!("filters={}", escape(&self.json())));
         }
-        if parts.is_empty() { path.to_owned() } else { format!("{path}?{}", parts.join("&")) }
+        if parts.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", parts.join("&"))
+        }
     }
 
     fn json(&self) -> String {
@@ -56,8 +68,10 @@ impl Filters {
             .0
             .iter()
             .map(|(key, values)| {
-                let values: serde_json::Map<String, serde_json::Value> =
-                    values.iter().map(|value| (value.clone(), true.into())).collect();
+                let values: serde_json::Map<String, serde_json::Value> = values
+                    .iter()
+                    .map(|value| (value.clone(), true.into()))
+                    .collect();
                 (key.clone(), values.into())
             })
             .collect();
@@ -83,13 +97,24 @@ mod tests {
 
     #[test]
     fn filters_are_sent_as_docker_sends_them() {
-        let filters = Filters::parse(&["Name = web".into(), "label=a=b".into(), "name=api".into(), String::new()]);
-        assert_eq!(filters.json(), r#"{"label":{"a=b":true},"name":{"api":true,"web":true}}"#);
+        let filters = Filters::parse(&[
+            "Name = web".into(),
+            "label=a=b".into(),
+            "name=api".into(),
+            String::new(),
+        ]);
+        assert_eq!(
+            filters.json(),
+            r#"{"label":{"a=b":true},"name":{"api":true,"web":true}}"#
+        );
         let path = filters.on("/services", &[("status", "true")]);
         let json = "%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%7D%2C%22name%22%3A%7B%22api%22%3Atrue%2C%22web%22%3Atrue%7D%7D";
         assert_eq!(path, format!("/services?filters={json}&status=true"));
         assert_eq!(Filters::default().on("/nodes", &[]), "/nodes");
-        assert_eq!(check_filter("x"), Err("bad format of filter (expected name=value)".into()));
+        assert_eq!(
+            check_filter("x"),
+            Err("bad format of filter (expected name=value)".into())
+        );
     }
 
     #[test]

@@ -90,7 +90,11 @@ pub(crate) struct NodesArgs {
 ///
 /// # Errors
 /// On wrong arguments and on what the daemon refuses.
-pub(crate) async fn run(command: NodeCommand, invocation: &Invocation, session: &Session) -> Outcome {
+pub(crate) async fn run(
+    command: NodeCommand,
+    invocation: &Invocation,
+    session: &Session,
+) -> Outcome {
     match command {
         NodeCommand::Ls(args) => {
             invocation.no_args(&args.args)?;
@@ -140,7 +144,10 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
         let mut text = String::new();
         for word in &args.nodes {
             let reference = reference(word, session).await?;
-            let node: Node = session.api.get(&format!("/nodes/{}", escape(&reference))).await?;
+            let node: Node = session
+                .api
+                .get(&format!("/nodes/{}", escape(&reference)))
+                .await?;
             text.push_str(&pretty::pretty(&node));
         }
         return print(&text);
@@ -148,7 +155,12 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
     let mut inspection = Inspection::new(form);
     for word in &args.nodes {
         let json = match reference(word, session).await {
-            Ok(reference) => session.api.get_text(&format!("/nodes/{}", escape(&reference))).await,
+            Ok(reference) => {
+                session
+                    .api
+                    .get_text(&format!("/nodes/{}", escape(&reference)))
+                    .await
+            }
             Err(failure) => Err(failure),
         };
         inspection.take(&typed::NODE, json);
@@ -158,7 +170,11 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
 
 async fn ps(args: &PsArgs, session: &Session) -> Outcome {
     let me = ["self".to_owned()];
-    let nodes = if args.nodes.is_empty() { &me[..] } else { &args.nodes };
+    let nodes = if args.nodes.is_empty() {
+        &me[..]
+    } else {
+        &args.nodes
+    };
     let mut tasks: Vec<Task> = Vec::new();
     let mut failures = Vec::new();
     for word in nodes {
@@ -175,7 +191,10 @@ async fn ps(args: &PsArgs, session: &Session) -> Outcome {
 
 async fn tasks_of(word: &str, args: &PsArgs, session: &Session) -> Outcome<Vec<Task>> {
     let reference = reference(word, session).await?;
-    let node: Node = session.api.get(&format!("/nodes/{}", escape(&reference))).await?;
+    let node: Node = session
+        .api
+        .get(&format!("/nodes/{}", escape(&reference)))
+        .await?;
     let mut filters = Filters::parse(&args.tasks.filter);
     filters.add("node", node.id.as_str());
     session.api.get(&filters.on("/tasks", &[])).await
@@ -183,10 +202,18 @@ async fn tasks_of(word: &str, args: &PsArgs, session: &Session) -> Outcome<Vec<T
 
 async fn rm(args: &RmArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.some_args(&args.nodes)?;
-    let force = if args.force.unwrap_or_default() { "?force=1" } else { "" };
+    let force = if args.force.unwrap_or_default() {
+        "?force=1"
+    } else {
+        ""
+    };
     let mut failures = Vec::new();
     for node in &args.nodes {
-        match session.api.delete(&format!("/nodes/{}{force}", escape(node))).await {
+        match session
+            .api
+            .delete(&format!("/nodes/{}{force}", escape(node)))
+            .await
+        {
             Ok(()) => print_line(node)?,
             Err(failure) => failures.push(failure),
         }

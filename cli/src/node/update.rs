@@ -61,7 +61,11 @@ pub(super) async fn store(node: &Stored, session: &Session) -> Outcome {
 ///
 /// # Errors
 /// On what the daemon refuses, and if a label to remove is not there.
-pub(super) async fn update(args: &UpdateArgs, invocation: &Invocation, session: &Session) -> Outcome {
+pub(super) async fn update(
+    args: &UpdateArgs,
+    invocation: &Invocation,
+    session: &Session,
+) -> Outcome {
     let name = invocation.one_arg(&args.nodes)?;
     let mut node = stored(name, session).await?;
     merge(args, &mut node.spec)?;
@@ -80,14 +84,18 @@ fn merge(args: &UpdateArgs, spec: &mut Map<String, Value>) -> Outcome {
     if labels.is_null() {
         *labels = Map::new().into();
     }
-    let labels = labels.as_object_mut().ok_or("the node's labels are no object")?;
+    let labels = labels
+        .as_object_mut()
+        .ok_or("the node's labels are no object")?;
     for label in &args.label_add {
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         labels.insert(key.to_owned(), value.into());
     }
     for key in &args.label_rm {
         if labels.remove(key).is_none() {
-            return Err(Failure::new(format!("key {key} doesn't exist in node's labels")));
+            return Err(Failure::new(format!(
+                "key {key} doesn't exist in node's labels"
+            )));
         }
     }
     Ok(())
@@ -99,11 +107,19 @@ mod tests {
     use serde_json::json;
 
     fn args() -> UpdateArgs {
-        UpdateArgs { role: None, availability: None, label_add: Vec::new(), label_rm: Vec::new(), nodes: Vec::new() }
+        UpdateArgs {
+            role: None,
+            availability: None,
+            label_add: Vec::new(),
+            label_rm: Vec::new(),
+            nodes: Vec::new(),
+        }
     }
 
     fn merged(args: &UpdateArgs, spec: Value) -> Result<Value, String> {
-        let Value::Object(mut spec) = spec else { return Err("no object".into()) };
+        let Value::Object(mut spec) = spec else {
+            return Err("no object".into());
+        };
         merge(args, &mut spec).map_err(|e| e.to_string())?;
         Ok(spec.into())
     }
@@ -119,13 +135,21 @@ mod tests {
         };
         assert_eq!(
             merged(&args, spec),
-            Ok(json!({"Role": "worker", "Availability": "drain", "Labels": {"b": "3", "c": ""}, "Newer": 1}))
+            Ok(
+                json!({"Role": "worker", "Availability": "drain", "Labels": {"b": "3", "c": ""}, "Newer": 1})
+            )
         );
     }
 
     #[test]
     fn a_label_to_remove_must_be_there() {
-        let args = UpdateArgs { label_rm: vec!["x".into()], ..args() };
-        assert_eq!(merged(&args, json!({"Labels": null})), Err("key x doesn't exist in node's labels".into()));
+        let args = UpdateArgs {
+            label_rm: vec!["x".into()],
+            ..args()
+        };
+        assert_eq!(
+            merged(&args, json!({"Labels": null})),
+            Err("key x doesn't exist in node's labels".into())
+        );
     }
 }

@@ -13,10 +13,16 @@ use swarm_types::{Service, Timestamp};
 ///
 /// # Errors
 /// If a service is missing; the others are shown.
-pub(super) async fn inspect(flags: &InspectFlags, services: &[String], session: &Session) -> Outcome {
+pub(super) async fn inspect(
+    flags: &InspectFlags,
+    services: &[String],
+    session: &Session,
+) -> Outcome {
     let pretty = flags.pretty.unwrap_or_default();
     let format = match flags.format.as_deref().filter(|format| !format.is_empty()) {
-        Some(_) if pretty => return Err("--format is incompatible with human friendly format".into()),
+        Some(_) if pretty => {
+            return Err("--format is incompatible with human friendly format".into());
+        }
         Some(format) => format,
         None if pretty => "pretty",
         None => &session.config.service_inspect_format,
@@ -27,7 +33,8 @@ pub(super) async fn inspect(flags: &InspectFlags, services: &[String], session: 
         let mut text = String::new();
         for word in services {
             let json = read(word, session).await?;
-            let service: Service = serde_json::from_str(&json).map_err(|e| Failure::new(e.to_string()))?;
+            let service: Service =
+                serde_json::from_str(&json).map_err(|e| Failure::new(e.to_string()))?;
             text.push_str(&pretty::pretty(&service, now));
             text.push('\n');
         }

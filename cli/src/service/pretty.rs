@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use swarm_template::{duration, human};
 use swarm_types::{
-    ContainerSpec, HealthConfig, Limits, Mount, Resources, Service, TaskSpec, Timestamp, UpdateConfig, UpdateState,
-    UpdateStatus,
+    ContainerSpec, HealthConfig, Limits, Mount, Resources, Service, TaskSpec, Timestamp,
+    UpdateConfig, UpdateState, UpdateStatus,
 };
 
 const NANO: f64 = 1e9;
@@ -35,11 +35,21 @@ pub(super) fn pretty(service: &Service, now: Timestamp) -> String {
     log_driver(&mut out, task);
     resources(&mut out, task);
     if !task.networks.is_empty() {
-        let names: Vec<String> = task.networks.iter().map(|network| format!(" {}", network.target)).collect();
+        let names: Vec<String> = task
+            .networks
+            .iter()
+            .map(|network| format!(" {}", network.target))
+            .collect();
         out.line(&format!("Networks:{} ", names.concat()));
     }
-    let mode = spec.endpoint_spec.as_ref().and_then(|endpoint| endpoint.mode);
-    out.line(&format!("Endpoint Mode:\t{}", mode.map_or("", |mode| mode.as_str())));
+    let mode = spec
+        .endpoint_spec
+        .as_ref()
+        .and_then(|endpoint| endpoint.mode);
+    out.line(&format!(
+        "Endpoint Mode:\t{}",
+        mode.map_or("", |mode| mode.as_str())
+    ));
     ports(&mut out, service);
     if let Some(health) = &container.healthcheck {
         healthcheck(&mut out, health);
@@ -65,7 +75,13 @@ impl Out {
     }
 
     /// A title and a line for each pair; nothing if there are none.
-    fn pairs(&mut self, title: &str, indent: &str, between: &str, pairs: &BTreeMap<String, String>) {
+    fn pairs(
+        &mut self,
+        title: &str,
+        indent: &str,
+        between: &str,
+        pairs: &BTreeMap<String, String>,
+    ) {
         if pairs.is_empty() {
             return;
         }
@@ -99,7 +115,10 @@ fn update_status(out: &mut Out, status: &UpdateStatus, now: Timestamp) {
     if let Some(started) = status.started_at {
         out.line(&format!(" Started:\t{}", ago(started, now)));
     }
-    if let Some(completed) = status.completed_at.filter(|_| status.state == UpdateState::Completed) {
+    if let Some(completed) = status
+        .completed_at
+        .filter(|_| status.state == UpdateState::Completed)
+    {
         out.line(&format!(" Completed:\t{}", ago(completed, now)));
     }
     out.line(&format!(" Message:\t{}", status.message));
@@ -107,9 +126,14 @@ fn update_status(out: &mut Out, status: &UpdateStatus, now: Timestamp) {
 
 fn placement(out: &mut Out, task: &TaskSpec) {
     out.line("Placement:");
-    let Some(placement) = &task.placement else { return };
+    let Some(placement) = &task.placement else {
+        return;
+    };
     if !placement.constraints.is_empty() {
-        out.line(&format!(" Constraints:\t[{}]", placement.constraints.join(" ")));
+        out.line(&format!(
+            " Constraints:\t[{}]",
+            placement.constraints.join(" ")
+        ));
     }
     let preferences: Vec<String> = placement
         .preferences
@@ -121,7 +145,10 @@ fn placement(out: &mut Out, task: &TaskSpec) {
         out.line(&format!(" Preferences:   [{}]", preferences.join(" ")));
     }
     if placement.max_replicas > 0 {
-        out.line(&format!(" Max Replicas Per Node:   {}", placement.max_replicas));
+        out.line(&format!(
+            " Max Replicas Per Node:   {}",
+            placement.max_replicas
+        ));
     }
 }
 
@@ -131,16 +158,30 @@ fn update_config(out: &mut Out, title: &str, order: &str, config: &UpdateConfig)
     if config.delay > 0 {
         out.line(&format!(" Delay:\t\t{}", duration::format(config.delay)));
     }
-    out.line(&format!(" On failure:\t{}", config.failure_action.map_or("", |action| action.as_str())));
+    out.line(&format!(
+        " On failure:\t{}",
+        config.failure_action.map_or("", |action| action.as_str())
+    ));
     if let Some(monitor) = config.monitor.filter(|monitor| *monitor > 0) {
-        out.line(&format!(" Monitoring Period: {}", duration::format(monitor)));
+        out.line(&format!(
+            " Monitoring Period: {}",
+            duration::format(monitor)
+        ));
     }
     out.line(&format!(" Max failure ratio: {}", config.max_failure_ratio));
-    out.line(&format!(" {order}{}", config.order.map_or("", |order| order.as_str())));
+    out.line(&format!(
+        " {order}{}",
+        config.order.map_or("", |order| order.as_str())
+    ));
 }
 
 fn container_part(out: &mut Out, container: &ContainerSpec) {
-    let words = |words: &[String]| words.iter().map(|word| format!("{word} ")).collect::<String>();
+    let words = |words: &[String]| {
+        words
+            .iter()
+            .map(|word| format!("{word} "))
+            .collect::<String>()
+    };
     out.line("ContainerSpec:");
     out.line(&format!(" Image:\t\t{}", container.image));
     out.some(" Args:\t\t", &words(&container.args));
@@ -156,12 +197,22 @@ fn container_part(out: &mut Out, container: &ContainerSpec) {
         out.some(" Drop: ", &container.capability_drop.join(", "));
     }
     out.pairs("SysCtls:", " ", ": ", &container.sysctls);
-    let ulimits = container.ulimits.iter().map(|u| (u.name.clone(), format!("{}:{}", u.soft, u.hard))).collect();
+    let ulimits = container
+        .ulimits
+        .iter()
+        .map(|u| (u.name.clone(), format!("{}:{}", u.soft, u.hard)))
+        .collect();
     out.pairs("Ulimits:", " ", ": ", &ulimits);
     mounts(out, &container.mounts);
-    let configs = container.configs.iter().map(|config| (config.file.as_ref(), &config.config_name));
+    let configs = container
+        .configs
+        .iter()
+        .map(|config| (config.file.as_ref(), &config.config_name));
     files(out, "Configs:", configs.collect());
-    let secrets = container.secrets.iter().map(|secret| (secret.file.as_ref(), &secret.secret_name));
+    let secrets = container
+        .secrets
+        .iter()
+        .map(|secret| (secret.file.as_ref(), &secret.secret_name));
     files(out, "Secrets:", secrets.collect());
 }
 
@@ -190,7 +241,9 @@ fn files(out: &mut Out, title: &str, files: Vec<(Option<&swarm_types::FileTarget
 }
 
 fn log_driver(out: &mut Out, task: &TaskSpec) {
-    let Some(driver) = &task.log_driver else { return };
+    let Some(driver) = &task.log_driver else {
+        return;
+    };
     out.line("Log Driver:");
     out.some(" Name:\t\t", &driver.name);
     out.pairs(" LogOpts:", "  ", ":       ", &driver.options);
@@ -198,12 +251,25 @@ fn log_driver(out: &mut Out, task: &TaskSpec) {
 }
 
 fn resources(out: &mut Out, task: &TaskSpec) {
-    let Some(resources) = &task.resources else { return };
+    let Some(resources) = &task.resources else {
+        return;
+    };
     out.line("Resources:");
-    if let Some(Resources { nano_cpus, memory_bytes, .. }) = resources.reservations {
+    if let Some(Resources {
+        nano_cpus,
+        memory_bytes,
+        ..
+    }) = resources.reservations
+    {
         amounts(out, " Reservations:", nano_cpus, memory_bytes, 0);
     }
-    if let Some(Limits { nano_cpus, memory_bytes, pids, .. }) = resources.limits {
+    if let Some(Limits {
+        nano_cpus,
+        memory_bytes,
+        pids,
+        ..
+    }) = resources.limits
+    {
         amounts(out, " Limits:", nano_cpus, memory_bytes, pids);
     }
 }
@@ -241,10 +307,19 @@ fn ports(out: &mut Out, service: &Service) {
 
 fn healthcheck(out: &mut Out, health: &HealthConfig) {
     out.line(" Healthcheck:");
-    out.line(&format!("  Interval = {}", duration::format(health.interval)));
+    out.line(&format!(
+        "  Interval = {}",
+        duration::format(health.interval)
+    ));
     out.line(&format!("  Retries = {}", health.retries));
-    out.line(&format!("  StartPeriod =\t{}", duration::format(health.start_period)));
-    out.line(&format!("  Timeout =\t{}", duration::format(health.timeout)));
+    out.line(&format!(
+        "  StartPeriod =\t{}",
+        duration::format(health.start_period)
+    ));
+    out.line(&format!(
+        "  Timeout =\t{}",
+        duration::format(health.timeout)
+    ));
     if health.test.is_empty() {
         return;
     }
@@ -267,13 +342,18 @@ mod tests {
             json[key] = value.clone();
         }
         let service: Service = serde_json::from_value(json).expect("is a service");
-        pretty(&service, Timestamp::parse("2024-01-01T01:00:00Z").expect("is a time"))
+        pretty(
+            &service,
+            Timestamp::parse("2024-01-01T01:00:00Z").expect("is a time"),
+        )
     }
 
     #[test]
     fn a_plain_global_service() {
-        let text = shown(json!({"Spec": {"Name": "agent", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
-            "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}}}));
+        let text = shown(
+            json!({"Spec": {"Name": "agent", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
+            "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}}}),
+        );
         assert_eq!(
             text,
             "\nID:\t\taaaaaaaaaaaaaaaaaaaaaaaaa\nName:\t\tagent\nService Mode:\tGlobal\nPlacement:\nContainerSpec:\n Image:\t\tnginx\nEndpoint Mode:\tvip\n"

@@ -11,8 +11,16 @@ use crate::session::Session;
 ///
 /// # Errors
 /// All that failed.
-pub(super) async fn scale(detach: bool, args: &[String], invocation: &Invocation, session: &Session) -> Outcome {
-    let pairs = args.iter().map(|arg| specifier(arg, invocation)).collect::<Outcome<Vec<_>>>()?;
+pub(super) async fn scale(
+    detach: bool,
+    args: &[String],
+    invocation: &Invocation,
+    session: &Session,
+) -> Outcome {
+    let pairs = args
+        .iter()
+        .map(|arg| specifier(arg, invocation))
+        .collect::<Outcome<Vec<_>>>()?;
     let mut failures = Vec::new();
     let mut scaled = Vec::new();
     for (service, replicas) in pairs {

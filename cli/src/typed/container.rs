@@ -24,7 +24,11 @@ pub(super) static CONTAINER_SPEC: Object = Object {
         ("OpenStdin", Bool, true),
         ("ReadOnly", Bool, true),
         ("Mounts", List(&MOUNT), true),
-        ("StopGracePeriod", Optional("time.Duration", &Duration), true),
+        (
+            "StopGracePeriod",
+            Optional("time.Duration", &Duration),
+            true,
+        ),
         ("Healthcheck", Pointer(&HEALTH), true),
         ("Hosts", Texts, true),
         ("DNSConfig", Pointer(&DNS), true),
@@ -87,11 +91,18 @@ static VOLUME: Object = Object {
     ],
 };
 
-static IMAGE: Object = Object { name: "mount.ImageOptions", fields: &[("Subpath", Text, true)] };
+static IMAGE: Object = Object {
+    name: "mount.ImageOptions",
+    fields: &[("Subpath", Text, true)],
+};
 
 static TMPFS: Object = Object {
     name: "mount.TmpfsOptions",
-    fields: &[("SizeBytes", Int, true), ("Mode", Number("fs.FileMode"), true), ("Options", Any, true)],
+    fields: &[
+        ("SizeBytes", Int, true),
+        ("Mode", Number("fs.FileMode"), true),
+        ("Options", Any, true),
+    ],
 };
 
 static HEALTH: Object = Object {
@@ -108,12 +119,20 @@ static HEALTH: Object = Object {
 
 static DNS: Object = Object {
     name: "swarm.DNSConfig",
-    fields: &[("Nameservers", Texts, true), ("Search", Texts, true), ("Options", Texts, true)],
+    fields: &[
+        ("Nameservers", Texts, true),
+        ("Search", Texts, true),
+        ("Options", Texts, true),
+    ],
 };
 
 static SECRET: Object = Object {
     name: "swarm.SecretReference",
-    fields: &[("File", Pointer(&FILE), false), ("SecretID", Text, false), ("SecretName", Text, false)],
+    fields: &[
+        ("File", Pointer(&FILE), false),
+        ("SecretID", Text, false),
+        ("SecretName", Text, false),
+    ],
 };
 
 static CONFIG: Object = Object {
@@ -128,10 +147,19 @@ static CONFIG: Object = Object {
 
 static FILE: Object = Object {
     name: "swarm.SecretReferenceFileTarget",
-    fields: &[("Name", Text, false), ("UID", Text, false), ("GID", Text, false), ("Mode", Number("fs.FileMode"), false)],
+    fields: &[
+        ("Name", Text, false),
+        ("UID", Text, false),
+        ("GID", Text, false),
+        ("Mode", Number("fs.FileMode"), false),
+    ],
 };
 
 static ULIMIT: Object = Object {
     name: "units.Ulimit",
-    fields: &[("Name", Text, false), ("Hard", Int, false), ("Soft", Int, false)],
+    fields: &[
+        ("Name", Text, false),
+        ("Hard", Int, false),
+        ("Soft", Int, false),
+    ],
 };

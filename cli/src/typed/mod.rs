@@ -95,10 +95,19 @@ impl Go {
             Self::Bool => Value::from(member.and_then(Json::as_bool).unwrap_or_default()),
             Self::Int => Value::int64(member.and_then(Json::as_i64).unwrap_or_default()),
             Self::Uint => Value::from(member.and_then(Json::as_u64).unwrap_or_default()),
-            Self::Number(name) => Value::named(name, member.and_then(Json::as_i64).unwrap_or_default()),
-            Self::Float => Value::named("float32", member.and_then(Json::as_f64).unwrap_or_default()),
+            Self::Number(name) => {
+                Value::named(name, member.and_then(Json::as_i64).unwrap_or_default())
+            }
+            Self::Float => {
+                Value::named("float32", member.and_then(Json::as_f64).unwrap_or_default())
+            }
             Self::Duration => Value::duration(member.and_then(Json::as_i64).unwrap_or_default()),
-            Self::Time => Struct::time(member.and_then(Json::as_str).unwrap_or("0001-01-01T00:00:00Z")).into(),
+            Self::Time => Struct::time(
+                member
+                    .and_then(Json::as_str)
+                    .unwrap_or("0001-01-01T00:00:00Z"),
+            )
+            .into(),
             Self::Bytes => bytes(member.and_then(Json::as_str)),
             Self::Texts => match member.and_then(Json::as_array) {
                 Some(items) => Value::strings(items.iter().filter_map(Json::as_str)),
@@ -106,18 +115,26 @@ impl Go {
             },
             Self::TextMap => match member.and_then(Json::as_object) {
                 Some(map) => Value::string_map(
-                    map.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default())),
+                    map.iter()
+                        .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default())),
                 ),
-                None => Map::new("map[string]string", Value::from("")).into_nil().into(),
+                None => Map::new("map[string]string", Value::from(""))
+                    .into_nil()
+                    .into(),
             },
             Self::List(object) => match member.and_then(Json::as_array) {
                 Some(items) => {
-                    let items = items.iter().map(|item| Value::from(object.read(item))).collect();
+                    let items = items
+                        .iter()
+                        .map(|item| Value::from(object.read(item)))
+                        .collect();
                     List::new(&format!("[]{}", object.name), items).into()
                 }
                 None => List::nil(&format!("[]{}", object.name)).into(),
             },
-            Self::Object(object) | Self::Embedded(object) => object.read(member.unwrap_or(&Json::Null)).into(),
+            Self::Object(object) | Self::Embedded(object) => {
+                object.read(member.unwrap_or(&Json::Null)).into()
+            }
             Self::Optional(name, go) => match member {
                 Some(_) => go.read(member),
                 None => Struct::nil_pointer(name, &[]),
@@ -135,7 +152,9 @@ impl Go {
 fn bytes(base64: Option<&str>) -> Value {
     use base64::Engine as _;
     let text = base64.unwrap_or_default();
-    let decoded = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap_or_default();
     let shown: Vec<String> = decoded.iter().map(u8::to_string).collect();
     swarm_template::Named::with_text("[]uint8", text, &format!("[{}]", shown.join(" ")))
 }
@@ -153,17 +172,31 @@ mod tests {
     fn shown(template: &str) -> String {
         let json = serde_json::from_str(SERVICE_JSON).expect("is JSON");
         let typed = Value::from(SERVICE.read(&json));
-        let rendered = Inspector::parse(template).expect("parses").render(Some(&typed), SERVICE_JSON);
+        let rendered = Inspector::parse(template)
+            .expect("parses")
+            .render(Some(&typed), SERVICE_JSON);
         rendered.unwrap_or_else(|error| error.to_string())
     }
 
     #[test]
     fn fields_have_their_go_types() {
-        assert_eq!(shown("{{.Spec.Name}} {{.Version.Index}} {{.Spec.Mode.Replicated.Replicas}}"), "web 7 3");
-        assert_eq!(shown("{{.Spec.TaskTemplate.ContainerSpec.StopGracePeriod}}"), "10s");
+        assert_eq!(
+            shown("{{.Spec.Name}} {{.Version.Index}} {{.Spec.Mode.Replicated.Replicas}}"),
+            "web 7 3"
+        );
+        assert_eq!(
+            shown("{{.Spec.TaskTemplate.ContainerSpec.StopGracePeriod}}"),
+            "10s"
+        );
         assert_eq!(shown("{{.CreatedAt}}"), "2024-01-02 03:04:05.6 +0000 UTC");
-        assert_eq!(shown("[{{.Spec.TaskTemplate.ContainerSpec.Hostname}}]"), "[]");
-        assert_eq!(shown("{{.UpdateStatus}} {{.Spec.Mode.Global}}"), "<nil> <nil>");
+        assert_eq!(
+            shown("[{{.Spec.TaskTemplate.ContainerSpec.Hostname}}]"),
+            "[]"
+        );
+        assert_eq!(
+            shown("{{.UpdateStatus}} {{.Spec.Mode.Global}}"),
+            "<nil> <nil>"
+        );
         assert_eq!(shown("{{if .Spec.Mode.Replicated}}r{{else}}g{{end}}"), "r");
         assert_eq!(shown("{{.Spec.TaskTemplate.ContainerSpec.Env}}"), "[]");
     }
@@ -175,7 +208,10 @@ mod tests {
             r#"{"Image":"nginx","Init":false,"StopGracePeriod":10000000000}"#
         );
         assert_eq!(shown("{{json .Version}}"), r#"{"Index":7}"#);
-        assert_eq!(shown("{{json .Spec.Mode}}"), r#"{"Replicated":{"Replicas":3}}"#);
+        assert_eq!(
+            shown("{{json .Spec.Mode}}"),
+            r#"{"Replicated":{"Replicas":3}}"#
+        );
     }
 
     #[test]

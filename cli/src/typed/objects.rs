@@ -1,8 +1,8 @@
 //! Go types of services, nodes and the swarm part of `/info`.
 
 use super::Go::{
-    Any, Bool, Bytes, Duration, Embedded, Float, Int, List, Number, Object as Obj, Optional, Pointer, Text, TextMap, Texts,
-    Time, Uint,
+    Any, Bool, Bytes, Duration, Embedded, Float, Int, List, Number, Object as Obj, Optional,
+    Pointer, Text, TextMap, Texts, Time, Uint,
 };
 use super::Object;
 use super::container::CONTAINER_SPEC;
@@ -55,20 +55,36 @@ pub(crate) static SWARM_INFO: Object = Object {
 /// `types.ComponentVersion`.
 pub(crate) static COMPONENT: Object = Object {
     name: "types.ComponentVersion",
-    fields: &[("Name", Text, false), ("Version", Text, false), ("Details", TextMap, true)],
+    fields: &[
+        ("Name", Text, false),
+        ("Version", Text, false),
+        ("Details", TextMap, true),
+    ],
 };
 
 static META: Object = Object {
     name: "swarm.Meta",
-    fields: &[("Version", Obj(&VERSION), true), ("CreatedAt", Time, true), ("UpdatedAt", Time, true)],
+    fields: &[
+        ("Version", Obj(&VERSION), true),
+        ("CreatedAt", Time, true),
+        ("UpdatedAt", Time, true),
+    ],
 };
 
-static VERSION: Object = Object { name: "swarm.Version", fields: &[("Index", Uint, true)] };
+static VERSION: Object = Object {
+    name: "swarm.Version",
+    fields: &[("Index", Uint, true)],
+};
 
-static ANNOTATIONS: Object =
-    Object { name: "swarm.Annotations", fields: &[("Name", Text, true), ("Labels", TextMap, false)] };
+static ANNOTATIONS: Object = Object {
+    name: "swarm.Annotations",
+    fields: &[("Name", Text, true), ("Labels", TextMap, false)],
+};
 
-static PEER: Object = Object { name: "swarm.Peer", fields: &[("NodeID", Text, false), ("Addr", Text, false)] };
+static PEER: Object = Object {
+    name: "swarm.Peer",
+    fields: &[("NodeID", Text, false), ("Addr", Text, false)],
+};
 
 static CLUSTER_INFO: Object = Object {
     name: "swarm.ClusterInfo",
@@ -113,7 +129,10 @@ static RAFT: Object = Object {
     ],
 };
 
-static DISPATCHER: Object = Object { name: "swarm.DispatcherConfig", fields: &[("HeartbeatPeriod", Duration, true)] };
+static DISPATCHER: Object = Object {
+    name: "swarm.DispatcherConfig",
+    fields: &[("HeartbeatPeriod", Duration, true)],
+};
 
 static CA_CONFIG: Object = Object {
     name: "swarm.CAConfig",
@@ -128,12 +147,23 @@ static CA_CONFIG: Object = Object {
 
 static EXTERNAL_CA: Object = Object {
     name: "swarm.ExternalCA",
-    fields: &[("Protocol", Text, false), ("URL", Text, false), ("Options", TextMap, true), ("CACert", Text, false)],
+    fields: &[
+        ("Protocol", Text, false),
+        ("URL", Text, false),
+        ("Options", TextMap, true),
+        ("CACert", Text, false),
+    ],
 };
 
-static TASK_DEFAULTS: Object = Object { name: "swarm.TaskDefaults", fields: &[("LogDriver", Pointer(&DRIVER), true)] };
+static TASK_DEFAULTS: Object = Object {
+    name: "swarm.TaskDefaults",
+    fields: &[("LogDriver", Pointer(&DRIVER), true)],
+};
 
-static ENCRYPTION: Object = Object { name: "swarm.EncryptionConfig", fields: &[("AutoLockManagers", Bool, false)] };
+static ENCRYPTION: Object = Object {
+    name: "swarm.EncryptionConfig",
+    fields: &[("AutoLockManagers", Bool, false)],
+};
 
 static NODE_SPEC: Object = Object {
     name: "swarm.NodeSpec",
@@ -156,8 +186,10 @@ static NODE_DESCRIPTION: Object = Object {
     ],
 };
 
-static PLATFORM: Object =
-    Object { name: "swarm.Platform", fields: &[("Architecture", Text, true), ("OS", Text, true)] };
+static PLATFORM: Object = Object {
+    name: "swarm.Platform",
+    fields: &[("Architecture", Text, true), ("OS", Text, true)],
+};
 
 static RESOURCES: Object = Object {
     name: "swarm.Resources",
@@ -176,33 +208,55 @@ static GENERIC_RESOURCE: Object = Object {
     ],
 };
 
-static NAMED_RESOURCE: Object =
-    Object { name: "swarm.NamedGenericResource", fields: &[("Kind", Text, true), ("Value", Text, true)] };
+static NAMED_RESOURCE: Object = Object {
+    name: "swarm.NamedGenericResource",
+    fields: &[("Kind", Text, true), ("Value", Text, true)],
+};
 
-static DISCRETE_RESOURCE: Object =
-    Object { name: "swarm.DiscreteGenericResource", fields: &[("Kind", Text, true), ("Value", Int, true)] };
+static DISCRETE_RESOURCE: Object = Object {
+    name: "swarm.DiscreteGenericResource",
+    fields: &[("Kind", Text, true), ("Value", Int, true)],
+};
 
 static ENGINE: Object = Object {
     name: "swarm.EngineDescription",
-    fields: &[("EngineVersion", Text, true), ("Labels", TextMap, true), ("Plugins", List(&PLUGIN), true)],
+    fields: &[
+        ("EngineVersion", Text, true),
+        ("Labels", TextMap, true),
+        ("Plugins", List(&PLUGIN), true),
+    ],
 };
 
-static PLUGIN: Object =
-    Object { name: "swarm.PluginDescription", fields: &[("Type", Text, true), ("Name", Text, true)] };
+static PLUGIN: Object = Object {
+    name: "swarm.PluginDescription",
+    fields: &[("Type", Text, true), ("Name", Text, true)],
+};
 
 static TLS_INFO: Object = Object {
     name: "swarm.TLSInfo",
-    fields: &[("TrustRoot", Text, true), ("CertIssuerSubject", Bytes, true), ("CertIssuerPublicKey", Bytes, true)],
+    fields: &[
+        ("TrustRoot", Text, true),
+        ("CertIssuerSubject", Bytes, true),
+        ("CertIssuerPublicKey", Bytes, true),
+    ],
 };
 
 static NODE_STATUS: Object = Object {
     name: "swarm.NodeStatus",
-    fields: &[("State", Text, true), ("Message", Text, true), ("Addr", Text, true)],
+    fields: &[
+        ("State", Text, true),
+        ("Message", Text, true),
+        ("Addr", Text, true),
+    ],
 };
 
 static MANAGER_STATUS: Object = Object {
     name: "swarm.ManagerStatus",
-    fields: &[("Leader", Bool, true), ("Reachability", Text, true), ("Addr", Text, true)],
+    fields: &[
+        ("Leader", Bool, true),
+        ("Reachability", Text, true),
+        ("Addr", Text, true),
+    ],
 };
 
 static SERVICE_SPEC: Object = Object {
@@ -244,8 +298,14 @@ static RESOURCE_REQUIREMENTS: Object = Object {
     ],
 };
 
-static LIMIT: Object =
-    Object { name: "swarm.Limit", fields: &[("NanoCPUs", Int, true), ("MemoryBytes", Int, true), ("Pids", Int, true)] };
+static LIMIT: Object = Object {
+    name: "swarm.Limit",
+    fields: &[
+        ("NanoCPUs", Int, true),
+        ("MemoryBytes", Int, true),
+        ("Pids", Int, true),
+    ],
+};
 
 static RESTART_POLICY: Object = Object {
     name: "swarm.RestartPolicy",
@@ -267,19 +327,30 @@ static PLACEMENT: Object = Object {
     ],
 };
 
-static PREFERENCE: Object =
-    Object { name: "swarm.PlacementPreference", fields: &[("Spread", Pointer(&SPREAD_OVER), false)] };
+static PREFERENCE: Object = Object {
+    name: "swarm.PlacementPreference",
+    fields: &[("Spread", Pointer(&SPREAD_OVER), false)],
+};
 
-static SPREAD_OVER: Object = Object { name: "swarm.SpreadOver", fields: &[("SpreadDescriptor", Text, false)] };
+static SPREAD_OVER: Object = Object {
+    name: "swarm.SpreadOver",
+    fields: &[("SpreadDescriptor", Text, false)],
+};
 
 static NETWORK_ATTACHMENT: Object = Object {
     name: "swarm.NetworkAttachmentConfig",
-    fields: &[("Target", Text, true), ("Aliases", Texts, true), ("DriverOpts", TextMap, true)],
+    fields: &[
+        ("Target", Text, true),
+        ("Aliases", Texts, true),
+        ("DriverOpts", TextMap, true),
+    ],
 };
 
 /// `swarm.Driver`.
-pub(super) static DRIVER: Object =
-    Object { name: "swarm.Driver", fields: &[("Name", Text, true), ("Options", TextMap, true)] };
+pub(super) static DRIVER: Object = Object {
+    name: "swarm.Driver",
+    fields: &[("Name", Text, true), ("Options", TextMap, true)],
+};
 
 static SERVICE_MODE: Object = Object {
     name: "swarm.ServiceMode",
@@ -291,10 +362,15 @@ static SERVICE_MODE: Object = Object {
     ],
 };
 
-static REPLICATED: Object =
-    Object { name: "swarm.ReplicatedService", fields: &[("Replicas", Optional("uint64", &Uint), true)] };
+static REPLICATED: Object = Object {
+    name: "swarm.ReplicatedService",
+    fields: &[("Replicas", Optional("uint64", &Uint), true)],
+};
 
-static GLOBAL: Object = Object { name: "swarm.GlobalService", fields: &[] };
+static GLOBAL: Object = Object {
+    name: "swarm.GlobalService",
+    fields: &[],
+};
 
 static REPLICATED_JOB: Object = Object {
     name: "swarm.ReplicatedJob",
@@ -304,7 +380,10 @@ static REPLICATED_JOB: Object = Object {
     ],
 };
 
-static GLOBAL_JOB: Object = Object { name: "swarm.GlobalJob", fields: &[] };
+static GLOBAL_JOB: Object = Object {
+    name: "swarm.GlobalJob",
+    fields: &[],
+};
 
 static UPDATE_CONFIG: Object = Object {
     name: "swarm.UpdateConfig",
@@ -318,8 +397,10 @@ static UPDATE_CONFIG: Object = Object {
     ],
 };
 
-static ENDPOINT_SPEC: Object =
-    Object { name: "swarm.EndpointSpec", fields: &[("Mode", Text, true), ("Ports", List(&PORT), true)] };
+static ENDPOINT_SPEC: Object = Object {
+    name: "swarm.EndpointSpec",
+    fields: &[("Mode", Text, true), ("Ports", List(&PORT), true)],
+};
 
 static PORT: Object = Object {
     name: "swarm.PortConfig",
@@ -334,11 +415,17 @@ static PORT: Object = Object {
 
 static ENDPOINT: Object = Object {
     name: "swarm.Endpoint",
-    fields: &[("Spec", Obj(&ENDPOINT_SPEC), true), ("Ports", List(&PORT), true), ("VirtualIPs", List(&VIRTUAL_IP), true)],
+    fields: &[
+        ("Spec", Obj(&ENDPOINT_SPEC), true),
+        ("Ports", List(&PORT), true),
+        ("VirtualIPs", List(&VIRTUAL_IP), true),
+    ],
 };
 
-static VIRTUAL_IP: Object =
-    Object { name: "swarm.EndpointVirtualIP", fields: &[("NetworkID", Text, true), ("Addr", Text, true)] };
+static VIRTUAL_IP: Object = Object {
+    name: "swarm.EndpointVirtualIP",
+    fields: &[("NetworkID", Text, true), ("Addr", Text, true)],
+};
 
 static UPDATE_STATUS: Object = Object {
     name: "swarm.UpdateStatus",
@@ -352,10 +439,17 @@ static UPDATE_STATUS: Object = Object {
 
 static SERVICE_STATUS: Object = Object {
     name: "swarm.ServiceStatus",
-    fields: &[("RunningTasks", Uint, false), ("DesiredTasks", Uint, false), ("CompletedTasks", Uint, false)],
+    fields: &[
+        ("RunningTasks", Uint, false),
+        ("DesiredTasks", Uint, false),
+        ("CompletedTasks", Uint, false),
+    ],
 };
 
 static JOB_STATUS: Object = Object {
     name: "swarm.JobStatus",
-    fields: &[("JobIteration", Obj(&VERSION), false), ("LastExecution", Time, true)],
+    fields: &[
+        ("JobIteration", Obj(&VERSION), false),
+        ("LastExecution", Time, true),
+    ],
 };

@@ -44,9 +44,22 @@ impl Tracker {
     }
 
     /// Looks at the service itself: its update may have ended, and the time of watching may be over.
-    pub(crate) fn service(&mut self, name: &str, service: &Service, now: Duration, out: &mut Vec<Shown>) -> Step {
-        let given = service.spec.update_config.as_ref().and_then(|config| config.monitor);
-        if let Some(nanos) = given.and_then(|nanos| u64::try_from(nanos).ok()).filter(|nanos| *nanos > 0) {
+    pub(crate) fn service(
+        &mut self,
+        name: &str,
+        service: &Service,
+        now: Duration,
+        out: &mut Vec<Shown>,
+    ) -> Step {
+        let given = service
+            .spec
+            .update_config
+            .as_ref()
+            .and_then(|config| config.monitor);
+        if let Some(nanos) = given
+            .and_then(|nanos| u64::try_from(nanos).ok())
+            .filter(|nanos| *nanos > 0)
+        {
             self.monitor = Some(Duration::from_nanos(nanos));
         }
         if let Some(status) = &service.update_status {
@@ -55,7 +68,10 @@ impl Tracker {
                 UpdateState::Completed if !self.has_converged() => return Step::Done,
                 UpdateState::Completed => {}
                 UpdateState::Paused => {
-                    return Step::Failed(Failure::new(format!("service update paused: {}", status.message)));
+                    return Step::Failed(Failure::new(format!(
+                        "service update paused: {}",
+                        status.message
+                    )));
                 }
                 UpdateState::RollbackStarted => {
                     if !self.rolling_back && !status.message.is_empty() {
@@ -64,7 +80,10 @@ impl Tracker {
                     self.rolling_back = true;
                 }
                 UpdateState::RollbackPaused => {
-                    return Step::Failed(Failure::new(format!("service rollback paused: {}", status.message)));
+                    return Step::Failed(Failure::new(format!(
+                        "service rollback paused: {}",
+                        status.message
+                    )));
                 }
                 UpdateState::RollbackCompleted => {
                     if !self.has_converged() {
@@ -74,7 +93,10 @@ impl Tracker {
                 }
             }
         }
-        if self.converged_at.is_some_and(|since| now.saturating_sub(since) >= self.monitor()) {
+        if self
+            .converged_at
+            .is_some_and(|since| now.saturating_sub(since) >= self.monitor())
+        {
             out.push(Shown::line("verify", format!("Service {name} converged")));
             if let Some(words) = self.last_words.take() {
                 out.push(Shown::Text(format!("rollback: {words}")));
@@ -99,7 +121,11 @@ impl Tracker {
         } else if mode.replicated_job.is_some() || mode.global_job.is_some() {
             return Step::Failed(Failure::new("unrecognized service mode"));
         } else {
-            let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas).unwrap_or(1);
+            let replicas = mode
+                .replicated
+                .as_ref()
+                .and_then(|mode| mode.replicas)
+                .unwrap_or(1);
             self.replicated(replicas, tasks, active, out)
         };
         if converged {
@@ -119,15 +145,28 @@ impl Tracker {
         self.monitor.unwrap_or(MONITOR)
     }
 
-    fn replicated(&mut self, replicas: u64, tasks: &[Task], active: &BTreeSet<String>, out: &mut Vec<Shown>) -> bool {
-        let bars = usize::try_from(replicas).ok().filter(|replicas| *replicas <= BARS_MAX);
+    fn replicated(
+        &mut self,
+        replicas: u64,
+        tasks: &[Task],
+        active: &BTreeSet<String>,
+        out: &mut Vec<Shown>,
+    ) -> bool {
+        let bars = usize::try_from(replicas)
+            .ok()
+            .filter(|replicas| *replicas <= BARS_MAX);
         if !self.laid_out {
             out.push(self.overall(0, replicas));
-            out.extend((1..=bars.unwrap_or(0)).map(|number| Shown::line(format!("{number}/{replicas}"), " ")));
+            out.extend(
+                (1..=bars.unwrap_or(0))
+                    .map(|number| Shown::line(format!("{number}/{replicas}"), " ")),
+            );
             self.laid_out = true;
         }
         let tasks = representatives(tasks, |task| task.slot, Some(active));
-        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
+        self.all_run &= tasks
+            .iter()
+            .all(|(_, task)| task.status.state == TaskState::Running);
         let mut running = 0;
         for (slot, task) in tasks {
             // Slot numbers have gaps after a scale-down; lines have none.
@@ -153,11 +192,15 @@ impl Tracker {
             out.push(self.overall(0, nodes));
             self.laid_out = true;
         }
-        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
+        self.all_run &= tasks
+            .iter()
+            .all(|(_, task)| task.status.state == TaskState::Running);
         let bars = tasks.len() <= BARS_MAX;
         let mut running = 0;
         for (node, task) in tasks {
-            let Some(node) = node.filter(|node| active.contains(node.as_str())) else { continue };
+            let Some(node) = node.filter(|node| active.contains(node.as_str())) else {
+                continue;
+            };
             running += u64::from(is_running(task));
             if !self.all_run && bars {
                 out.extend(line(node.short(), task));
@@ -175,7 +218,215 @@ impl Tracker {
     }
 
     fn overall(&self, running: u64, wanted: u64) -> Shown {
-        let prefix = if self.rolling_back { "rolling back update: " } else { "" };
-        Shown::line("overall progress", format!("{prefix}{running} out of {wanted} tasks"))
+        let prefix = if self.rolling_back {
+            "rolling back update: "
+        } else {
+            ""
+        };
+        Shown::line(
+            "overall progress",
+            format!("{prefix}{running} out of {wanted} tasks"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::progress::Screen;
+    use serde_json::{Value, json};
+
+    const NODES: [char; 3] = ['x', 'y', 'z'];
+
+    fn id(letter: char) -> String {
+        letter.to_string().repeat(25)
+    }
+
+    fn service(mode: &Value, update: &Value) -> Service {
+        serde_json::from_value(json!({
+            "ID": id('s'), "Version": {"Index": 1}, "CreatedAt": "2024-01-01T00:00:00Z", "UpdatedAt": "2024-01-01T00:00:00Z",
+            "Spec": {"Name": "web", "Mode": mode, "UpdateConfig": {"Parallelism": 1, "Monitor": 500_000_000}},
+            "UpdateStatus": update,
+        }))
+        .expect("is a service")
+    }
+
+    /// `SLOT NODE STATE [ERROR]`, one per line; a task that failed is to be shut down.
+    fn tasks(text: &str) -> Vec<Task> {
+        text.lines()
+            .enumerate()
+            .map(|(number, line)| {
+                let mut words = line.splitn(4, ' ');
+                let mut word = || words.next().unwrap_or_default().to_owned();
+                let (slot, node, state, error) = (word(), word(), word(), word());
+                let desired = if state == "failed" { "shutdown" } else { "running" };
+                serde_json::from_value(json!({
+                    "ID": format!("{number:0>25}"), "Version": {"Index": 1}, "CreatedAt": "2024-01-01T00:00:00Z",
+                    "UpdatedAt": "2024-01-01T00:00:00Z", "Spec": {}, "ServiceID": id('s'), "DesiredState": desired,
+                    "Slot": slot.parse::<u64>().expect("is a number"), "NodeID": id(node.chars().next().expect("has one")),
+                    "Status": {"Timestamp": "2024-01-01T00:00:00Z", "State": state, "Err": error},
+                }))
+                .expect("is a task")
+            })
+            .collect()
+    }
+
+    /// Feeds one answer each 200 ms, the last one again and again; gives what is printed where there is no terminal.
+    fn run(mode: &Value, answers: &[(&str, Value)]) -> String {
+        let active: BTreeSet<String> = NODES[..2].iter().map(|node| id(*node)).collect();
+        let (mut tracker, mut screen, mut text) =
+            (Tracker::default(), Screen::plain(), String::new());
+        for look in 0..30_u64 {
+            let now = Duration::from_millis(200 * look);
+            let (answer, update) = &answers[usize::try_from(look)
+                .expect("is small")
+                .min(answers.len() - 1)];
+            let service = service(mode, update);
+            let mut out = Vec::new();
+            let mut step = tracker.service("web", &service, now, &mut out);
+            if step == Step::Again {
+                step = tracker.tasks(&service, &tasks(answer), &active, now, &mut out);
+            }
+            text.extend(out.iter().map(|shown| screen.draw(shown)));
+            match step {
+                Step::Again => {}
+                Step::Done => return text + "done\n",
+                Step::Failed(failure) => return format!("{text}failed: {failure}\n"),
+            }
+        }
+        text + "never\n"
+    }
+
+    fn replicated(replicas: u64) -> Value {
+        json!({"Replicated": {"Replicas": replicas}})
+    }
+
+    const VERIFIED: &str = "verify: Waiting 1 seconds to verify that tasks are stable...\nverify: Service web converged\ndone\n";
+
+    #[test]
+    fn a_service_converges_and_is_verified() {
+        let text = run(
+            &replicated(2),
+            &[
+                ("", json!(null)),
+                ("1 x preparing\n2 y running", json!(null)),
+                ("1 x running\n2 y running", json!(null)),
+            ],
+        );
+        let counts = "overall progress: 0 out of 2 tasks\noverall progress: 1 out of 2 tasks\noverall progress: 2 out of 2 tasks\n";
+        assert_eq!(text, format!("{counts}{VERIFIED}"));
+    }
+
+    #[test]
+    fn errors_are_shown_until_they_are_overcome() {
+        let text = run(
+            &replicated(1),
+            &[
+                ("1 x pending no suitable node", json!(null)),
+                ("1 x running", json!(null)),
+            ],
+        );
+        let before = "overall progress: 0 out of 1 tasks\n1/1: no suitable node\noverall progress: 1 out of 1 tasks\n";
+        assert_eq!(text, format!("{before}{VERIFIED}"));
+    }
+
+    #[test]
+    fn a_failure_while_watching_starts_over() {
+        let (good, bad) = (
+            "1 x running",
+            "1 x failed task: non-zero exit (1)\n1 x starting",
+        );
+        let text = run(
+            &replicated(1),
+            &[(good, json!(null)), (bad, json!(null)), (good, json!(null))],
+        );
+        assert_eq!(
+            text,
+            format!(
+                "overall progress: 0 out of 1 tasks\noverall progress: 1 out of 1 tasks\n\
+                 verify: Waiting 1 seconds to verify that tasks are stable...\noverall progress: 0 out of 1 tasks\n\
+                 verify: Detected task failure\noverall progress: 1 out of 1 tasks\n{VERIFIED}"
+            )
+        );
+    }
+
+    #[test]
+    fn a_global_service_counts_nodes_that_have_tasks() {
+        let text = run(
+            &json!({"Global": {}}),
+            &[
+                ("", json!(null)),
+                ("0 x preparing\n0 y running", json!(null)),
+                ("0 x running\n0 y running", json!(null)),
+            ],
+        );
+        let counts = "overall progress: waiting for new tasks\noverall progress: 0 out of 2 tasks\n\
+                      overall progress: 1 out of 2 tasks\noverall progress: 2 out of 2 tasks\n";
+        assert_eq!(text, format!("{counts}{VERIFIED}"));
+    }
+
+    #[test]
+    fn a_task_on_a_node_that_is_down_does_not_count() {
+        let text = run(&replicated(1), &[("1 z running", json!(null))]);
+        assert_eq!(text, "overall progress: 0 out of 1 tasks\nnever\n");
+    }
+
+    #[test]
+    fn nothing_wanted_is_converged_at_once() {
+        assert_eq!(
+            run(&replicated(0), &[("", json!(null))]),
+            format!("overall progress: 0 out of 0 tasks\n{VERIFIED}")
+        );
+    }
+
+    #[test]
+    fn an_update_that_ends_before_convergence_ends_the_waiting() {
+        let done = json!({"State": "completed", "Message": "update completed"});
+        let text = run(
+            &replicated(1),
+            &[
+                ("1 x preparing", json!({"State": "updating"})),
+                ("1 x preparing", done),
+            ],
+        );
+        assert_eq!(text, "overall progress: 0 out of 1 tasks\ndone\n");
+    }
+
+    #[test]
+    fn a_paused_update_is_an_error() {
+        let paused = json!({"State": "paused", "Message": "update paused due to failure"});
+        let text = run(
+            &replicated(1),
+            &[("1 x preparing", json!(null)), ("1 x preparing", paused)],
+        );
+        assert_eq!(
+            text,
+            "overall progress: 0 out of 1 tasks\nfailed: service update paused: update paused due to failure\n"
+        );
+        let paused = json!({"State": "rollback_paused", "Message": "m"});
+        assert_eq!(
+            run(&replicated(1), &[("", paused)]),
+            "failed: service rollback paused: m\n"
+        );
+    }
+
+    #[test]
+    fn a_rollback_is_told() {
+        let started = json!({"State": "rollback_started", "Message": "update rolled back"});
+        let completed = json!({"State": "rollback_completed", "Message": "rollback completed"});
+        let text = run(
+            &replicated(1),
+            &[
+                ("1 x preparing", started.clone()),
+                ("1 x running", started),
+                ("1 x running", completed),
+            ],
+        );
+        assert_eq!(
+            text,
+            "rollback: update rolled back\noverall progress: rolling back update: 0 out of 1 tasks\n\
+             overall progress: rolling back update: 1 out of 1 tasks\n\
+             verify: Waiting 1 seconds to verify that tasks are stable...\nverify: Service web converged\ndone\n"
+        );
     }
 }

@@ -53,7 +53,10 @@ async fn look(
     shown: &mut Vec<super::Shown>,
     session: &Session,
 ) -> Outcome<Step> {
-    let service: Service = session.api.get(&format!("/services/{}", escape(name))).await?;
+    let service: Service = session
+        .api
+        .get(&format!("/services/{}", escape(name)))
+        .await?;
     match tracker.service(name, &service, start.elapsed(), shown) {
         Step::Again => {}
         end => return Ok(end),
@@ -62,8 +65,11 @@ async fn look(
     filters.add("service", service.id.as_str());
     filters.add("_up-to-date", "true");
     let path = filters.on("/tasks", &[]);
-    let (tasks, nodes) =
-        futures_util::future::try_join(session.api.get::<Vec<Task>>(&path), session.api.get::<Vec<Node>>("/nodes")).await?;
+    let (tasks, nodes) = futures_util::future::try_join(
+        session.api.get::<Vec<Task>>(&path),
+        session.api.get::<Vec<Node>>("/nodes"),
+    )
+    .await?;
     let active: BTreeSet<String> = nodes
         .into_iter()
         .filter(|node| node.status.state != NodeState::Down)
@@ -76,5 +82,7 @@ fn interrupted(name: &str, quiet: bool, tracker: &Tracker) -> Outcome {
     if tracker.has_converged() || quiet {
         return Ok(());
     }
-    print(&format!("Operation continuing in background.\nUse `swarm service ps {name}` to check progress.\n"))
+    print(&format!(
+        "Operation continuing in background.\nUse `swarm service ps {name}` to check progress.\n"
+    ))
 }

@@ -5,6 +5,8 @@ mod capabilities;
 mod merge;
 mod merge_container;
 mod merge_lists;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use build::build;
 pub(crate) use merge::merge;
@@ -37,5 +39,9 @@ fn pairs(texts: &[String]) -> BTreeMap<String, String> {
 
 /// `NAME:IP` texts as lines of `/etc/hosts`.
 fn host_lines(texts: &[String]) -> Vec<String> {
-    texts.iter().filter_map(|text| text.split_once(':')).map(|(name, ip)| format!("{ip} {name}")).collect()
+    texts
+        .iter()
+        .filter_map(|text| text.split_once(':'))
+        .map(|(name, ip)| format!("{ip} {name}"))
+        .collect()
 }

@@ -1,0 +1,599 @@
+//! The program as its users see it: what it prints, how it ends, what it asks of the daemon.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::cluster::{daemon, id};
+use support::{Daemon, Run};
+
+#[test]
+fn lists_print_dockers_tables() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("service ls"),
+        Run::ok(
+            "ID             NAME      MODE         REPLICAS   IMAGE     PORTS\n\
+             bbbbbbbbbbbb   agent     global       1/2        nginx:1   \n\
+             aaaaaaaaaaaa   web       replicated   1/2        nginx:1   \n"
+        )
+    );
+    assert_eq!(
+        daemon.run("service ls -q"),
+        Run::ok("bbbbbbbbbbbb\naaaaaaaaaaaa\n")
+    );
+    assert_eq!(
+        daemon.run("service list --format '{{.Name}} {{.Mode}}'"),
+        Run::ok("agent global\nweb replicated\n")
+    );
+    assert_eq!(
+        daemon.run("node ls"),
+        Run::ok(
+            "ID                            HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   ENGINE VERSION\n\
+             xxxxxxxxxxxxxxxxxxxxxxxxx *   host-1     Ready     Active         Leader           28.2.2\n\
+             yyyyyyyyyyyyyyyyyyyyyyyyy     host-2     Ready     Active                          28.2.2\n"
+        )
+    );
+    assert_eq!(
+        daemon.run("service ps --format '{{.Name}} {{.Node}} {{.DesiredState}}' web"),
+        Run::ok("web.1 host-1 Running\nweb.2 host-1 Running\n")
+    );
+}
+
+#[test]
+fn filters_and_the_users_formats_are_used() {
+    let daemon = daemon();
+    daemon.configure(r#"{"servicesFormat": "{{.Name}}", "nodesFormat": "{{.Hostname}}", "tasksFormat": "{{.ID}}"}"#);
+    assert_eq!(
+        daemon.run("service ls -f name=web --filter label=a"),
+        Run::ok("agent\nweb\n")
+    );
+    assert_eq!(
+        daemon.run("service ls -q").out,
+        "bbbbbbbbbbbb\naaaaaaaaaaaa\n"
+    );
+    assert_eq!(daemon.run("node ls --format table").out.lines().count(), 3);
+    assert_eq!(daemon.run("node ps").out, "tttttttttttt\nuuuuuuuuuuuu\n");
+    let queries: Vec<String> = daemon.calls().into_iter().map(|call| call.query).collect();
+    assert_eq!(
+        queries[0],
+        "filters=%7B%22label%22%3A%7B%22a%22%3Atrue%7D%2C%22name%22%3A%7B%22web%22%3Atrue%7D%7D&status=true"
+    );
+}
+
+#[test]
+fn a_broken_config_is_told_and_passed_over() {
+    let daemon = daemon();
+    daemon.configure("{");
+    let run = daemon.run("service ls -q");
+    assert_eq!(
+        (run.out.as_str(), run.code),
+        ("bbbbbbbbbbbb\naaaaaaaaaaaa\n", 0)
+    );
+    assert!(
+        run.err.starts_with("WARNING: Error parsing config file ("),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_in_dockers_words() {
+    let daemon = daemon();
+    let usage = |text: &str, path: &str, rest: &str| {
+        format!("{text}\n\nUsage:  {path}{rest}\n\nRun '{path} --help' for more information")
+    };
+    let create = |text: &str| {
+        Run::failed(
+            125,
+            &usage(
+                text,
+                "swarm service create",
+                " [OPTIONS] IMAGE [COMMAND] [ARG...]",
+            ),
+        )
+    };
+    for (line, expected) in [
+        ("service create --foo", "unknown flag: --foo"),
+        ("service create --foo=bar x", "unknown flag: --foo"),
+        ("service create -dZ x", "unknown shorthand flag: 'Z' in -Z"),
+        ("service create --name", "flag needs an argument: --name"),
+        ("service create -d -e", "flag needs an argument: 'e' in -e"),
+        (
+            "service create --replicas x y",
+            "invalid argument \"x\" for \"--replicas\" flag: strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "service create -l =x y",
+            "invalid argument \"=x\" for \"-l, --label\" flag: invalid label '=x': empty name",
+        ),
+        (
+            "service create -t=x y",
+            "invalid argument \"x\" for \"-t, --tty\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
+        ),
+        (
+            "service create --limit-cpu 0.1234567891 y",
+            "invalid argument \"0.1234567891\" for \"--limit-cpu\" flag: value is too precise",
+        ),
+    ] {
+        assert_eq!(daemon.run(line), create(expected), "{line}");
+    }
+    for (line, text, path, rest) in [
+        (
+            "service create",
+            "swarm: 'swarm service create' requires at least 1 argument",
+            "swarm service create",
+            " [OPTIONS] IMAGE [COMMAND] [ARG...]",
+        ),
+        (
+            "service update",
+            "swarm: 'swarm service update' requires 1 argument",
+            "swarm service update",
+            " [OPTIONS] SERVICE",
+        ),
+        (
+            "service update a b",
+            "swarm: 'swarm service update' requires 1 argument",
+            "swarm service update",
+            " [OPTIONS] SERVICE",
+        ),
+        (
+            "service ls x",
+            "swarm: 'swarm service ls' accepts no arguments",
+            "swarm service ls",
+            " [OPTIONS]",
+        ),
+        (
+            "service rm",
+            "swarm: 'swarm service rm' requires at least 1 argument",
+            "swarm service rm",
+            " SERVICE [SERVICE...]",
+        ),
+        (
+            "join",
+            "swarm: 'swarm join' requires 1 argument",
+            "swarm join",
+            " [OPTIONS] HOST:PORT",
+        ),
+        (
+            "service foo",
+            "swarm: unknown command: swarm service foo",
+            "swarm service",
+            "",
+        ),
+    ] {
+        assert_eq!(
+            daemon.run(line),
+            Run::failed(1, &usage(text, path, rest)),
+            "{line}"
+        );
+    }
+    let unknown = "swarm: unknown command: swarm stack\n\nRun 'swarm --help' for more information";
+    assert_eq!(daemon.run("stack ls"), Run::failed(1, unknown));
+    assert_eq!(
+        daemon.run("--foo"),
+        Run::failed(
+            125,
+            &usage(
+                "unknown flag: --foo",
+                "swarm",
+                " [OPTIONS] COMMAND [ARG...]"
+            )
+        )
+    );
+    assert_eq!(daemon.run("service ls --format '{{.X'").code, 1);
+    assert_eq!(daemon.run("service inspect --format '{{.X' web").code, 64);
+    assert!(daemon.writes().is_empty());
+}
+
+#[test]
+fn what_later_versions_bring_is_refused_by_name() {
+    let daemon = daemon();
+    for (line, what) in [
+        ("service create --network n img", "--network"),
+        ("service create --update-delay 1s img", "--update-delay"),
+        ("service create --secret s --config c img", "--secret"),
+        (
+            "service create --with-registry-auth img",
+            "--with-registry-auth",
+        ),
+        (
+            "service create --mode replicated-job img",
+            "--mode replicated-job",
+        ),
+        (
+            "service create --endpoint-mode dnsrr img",
+            "--endpoint-mode dnsrr",
+        ),
+        ("service create -p 8080:80 img", "--publish mode=ingress"),
+        ("service update --rollback web", "--rollback"),
+        ("service update --network-add n web", "--network-add"),
+        ("service rollback web", "swarm service rollback"),
+        ("service logs -f web", "swarm service logs"),
+        ("ca --rotate", "swarm ca"),
+        ("swarm unlock-key -q", "swarm swarm unlock-key"),
+        ("unlock", "swarm unlock"),
+        ("init --autolock", "--autolock"),
+    ] {
+        let expected = format!("\"{what}\" is not supported by this version of Swarm yet");
+        assert_eq!(daemon.run(line), Run::failed(1, &expected), "{line}");
+    }
+    assert!(daemon.writes().is_empty());
+    assert_eq!(
+        daemon
+            .run("service create -d --with-registry-auth=false img")
+            .code,
+        0
+    );
+}
+
+#[test]
+fn words_after_the_image_belong_to_the_container() {
+    let daemon = daemon();
+    let run =
+        daemon.run("service create -d --no-resolve-image -e A=1 img sh -c --detach --name x -- y");
+    assert_eq!(
+        run,
+        Run {
+            out: format!("{}\n", id('n')),
+            err: "careful\n".into(),
+            code: 0
+        }
+    );
+    let container = &daemon.writes()[0].body["TaskTemplate"]["ContainerSpec"];
+    assert_eq!(container["Image"], "img:latest");
+    assert_eq!(
+        container["Args"],
+        json!(["sh", "-c", "--detach", "--name", "x", "--", "y"])
+    );
+}
+
+#[test]
+fn an_image_is_pinned_or_a_warning_is_given() {
+    let daemon = daemon();
+    assert_eq!(daemon.run("service create -d known:1").err, "careful\n");
+    let task = daemon.writes()[0].body["TaskTemplate"].clone();
+    assert_eq!(
+        task["ContainerSpec"]["Image"],
+        format!("known:1@sha256:{}", "0".repeat(64))
+    );
+    assert_eq!(
+        task["Placement"]["Platforms"],
+        json!([{"Architecture": "amd64", "OS": "linux"}])
+    );
+
+    let run = daemon.run("service create -d unknown");
+    assert_eq!(
+        run.err,
+        "careful\nimage unknown:latest could not be accessed on a registry to record\nits digest. Each node will access \
+         unknown:latest independently,\npossibly leading to different nodes running different\nversions of the image.\n\n"
+    );
+    assert_eq!(
+        daemon.writes()[1].body["TaskTemplate"]["ContainerSpec"]["Image"],
+        "unknown:latest"
+    );
+}
+
+#[test]
+fn an_update_names_the_version_it_read_and_keeps_what_it_does_not_know() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("service update -d --env-add A=1 web"),
+        Run::ok("web\n")
+    );
+    let call = daemon.writes().remove(0);
+    assert_eq!(call.route, format!("POST /services/{}/update", id('a')));
+    assert_eq!(call.query, "registryAuthFrom=spec&version=12");
+    assert_eq!(
+        call.body["TaskTemplate"]["Newer"],
+        json!({"Kept": [1, 2.5]})
+    );
+    assert_eq!(
+        call.body["TaskTemplate"]["ContainerSpec"],
+        json!({"Image": "nginx:1", "Init": false, "Env": ["A=1"]})
+    );
+}
+
+#[test]
+fn commands_with_several_targets_go_on_past_failures() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("service rm web nope agent nothing"),
+        Run {
+            out: "web\nagent\n".into(),
+            err: "Error response from daemon: service nope not found\nError response from daemon: service nothing not found\n".into(),
+            code: 1
+        }
+    );
+    let run = daemon.run("service scale -d web=3 agent=2 nope=1 web=x");
+    assert_eq!(run.out, "web scaled to 3\n");
+    assert_eq!(
+        run.err,
+        "agent: scale can only be used with replicated or replicated-job mode\n\
+         nope: Error response from daemon: service nope not found\n\
+         web: invalid replicas value x: strconv.ParseUint: parsing \"x\": invalid syntax\n"
+    );
+    let run = daemon.run("service ps --format '{{.Name}}' web nope");
+    assert_eq!(
+        (run.out.as_str(), run.err.as_str(), run.code),
+        ("web.1\nweb.2\n", "no such service: nope\n", 1)
+    );
+    let run = daemon.run("node ps --format '{{.Name}}' nope host-1");
+    assert_eq!((run.out.as_str(), run.code), ("web.1\nweb.2\n", 1));
+    let invalid = "invalid scale specifier 'web'.\nSee 'swarm service scale --help'.\n\nUsage:  swarm service scale \
+                   SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\nScale one or multiple replicated services";
+    assert_eq!(daemon.run("service scale web"), Run::failed(1, invalid));
+}
+
+#[test]
+fn inspect_shows_what_the_daemon_wrote() {
+    let raw = r#"{"ID":"a","Zeta":1.50,"Alpha":{"y":[],"x":null},"Spec":{"Name":"web"},"Big":12345678901234567890}"#;
+    let daemon = Daemon::new(move |call| match call.route.as_str() {
+        "GET /services/web" => Some((200, raw.to_owned())),
+        _ => Some((404, r#"{"message":"not there"}"#.to_owned())),
+    });
+    let run = daemon.run("service inspect web nope");
+    assert_eq!(
+        run,
+        Run {
+            out: "[\n    {\n        \"ID\": \"a\",\n        \"Zeta\": 1.50,\n        \"Alpha\": {\n            \"y\": [],\n            \
+                  \"x\": null\n        },\n        \"Spec\": {\n            \"Name\": \"web\"\n        },\n        \
+                  \"Big\": 12345678901234567890\n    }\n]\n"
+                .into(),
+            err: "no such service: nope\n".into(),
+            code: 1
+        }
+    );
+    assert_eq!(daemon.run("service inspect nope").out, "[]\n");
+    assert_eq!(
+        daemon.run("service inspect --format json web").out,
+        format!("[{raw}]\n")
+    );
+    assert_eq!(
+        daemon
+            .run("service inspect -f '{{.Spec.Name}} {{.Zeta}}' web")
+            .out,
+        "web 1.50\n"
+    );
+    assert_eq!(
+        daemon.run("service inspect -f '{{.Nope}}' web").err,
+        "template parsing error: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type swarm.Service\n"
+    );
+    assert_eq!(
+        daemon.run("service inspect --pretty -f x web"),
+        Run::failed(1, "--format is incompatible with human friendly format")
+    );
+}
+
+#[test]
+fn nodes_are_changed_and_removed() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("node update --availability drain --label-add a=b --label-rm rack host-2"),
+        Run::ok("host-2\n")
+    );
+    assert_eq!(
+        daemon.run("node update --label-rm nope host-2"),
+        Run::failed(1, "key nope doesn't exist in node's labels")
+    );
+    assert_eq!(
+        daemon.run("node promote host-2").out,
+        "Node host-2 promoted to a manager in the swarm.\n"
+    );
+    assert_eq!(
+        daemon.run("node demote host-2").out,
+        format!("Node {} is already a worker.\n", id('y'))
+    );
+    assert_eq!(daemon.run("node rm --force host-2"), Run::ok("host-2\n"));
+    let writes = daemon.writes();
+    assert_eq!(writes[0].route, format!("POST /nodes/{}/update", id('y')));
+    assert_eq!(writes[0].query, "version=5");
+    assert_eq!(
+        writes[0].body,
+        json!({"Labels": {"a": "b"}, "Role": "worker", "Availability": "drain"})
+    );
+    assert_eq!(writes[1].body["Role"], "manager");
+    assert_eq!(
+        (writes[2].route.as_str(), writes[2].query.as_str()),
+        ("DELETE /nodes/host-2", "force=1")
+    );
+}
+
+#[test]
+fn the_cluster_is_made_joined_and_left() {
+    let daemon = daemon();
+    let join = "To add a worker to this swarm, run the following command:\n\n    swarm join --token SWMTKN-1-w 10.0.0.1:2377\n\n";
+    let node = id('x');
+    assert_eq!(
+        daemon.run(
+            "init --advertise-addr 10.0.0.1 --task-history-limit 3 --default-addr-pool 10.1.2.3/16"
+        ),
+        Run::ok(&format!(
+            "Swarm initialized: current node ({node}) is now a manager.\n\n{join}\
+             To add a manager to this swarm, run 'swarm join-token manager' and follow the instructions.\n"
+        ))
+    );
+    let request = &daemon.writes()[0].body;
+    assert_eq!(request["ListenAddr"], "0.0.0.0:2377");
+    assert_eq!(request["DefaultAddrPool"], json!(["10.1.0.0/16"]));
+    assert_eq!(
+        request["Spec"]["Orchestration"],
+        json!({"TaskHistoryRetentionLimit": 3})
+    );
+
+    assert_eq!(daemon.run("swarm join-token worker"), Run::ok(join));
+    assert_eq!(daemon.run("join-token -q manager"), Run::ok("SWMTKN-1-m\n"));
+    assert_eq!(
+        daemon.run("join-token --rotate manager").out,
+        "Successfully rotated manager join token.\n\nTo add a manager to this swarm, run the following command:\n\n    \
+         swarm join --token SWMTKN-1-m 10.0.0.1:2377\n\n"
+    );
+    assert_eq!(
+        daemon.run("join-token boss"),
+        Run::failed(1, "unknown role boss")
+    );
+    assert_eq!(
+        daemon.run("join --token T 10.0.0.1:2377"),
+        Run::ok("This node joined a swarm as a manager.\n")
+    );
+    assert_eq!(
+        daemon.run("join --availability x 10.0.0.1:2377"),
+        Run::failed(
+            1,
+            "invalid availability \"x\", only active, pause and drain are supported"
+        )
+    );
+    assert_eq!(
+        daemon.run("leave --force"),
+        Run::ok("Node left the swarm.\n")
+    );
+    assert_eq!(
+        daemon.run("update --task-history-limit 9"),
+        Run::ok("Swarm updated.\n")
+    );
+    assert!(
+        daemon
+            .run("update")
+            .out
+            .starts_with("Usage:  swarm update [OPTIONS]\n")
+    );
+
+    let writes = daemon.writes();
+    assert_eq!(writes[1].query, "version=9&rotateManagerToken=true");
+    assert_eq!(writes[2].body["RemoteAddrs"], json!(["10.0.0.1:2377"]));
+    assert_eq!(writes[3].query, "force=1");
+    assert_eq!(writes[4].body["Newer"], 1);
+    assert_eq!(
+        writes[4].body["Orchestration"],
+        json!({"TaskHistoryRetentionLimit": 9})
+    );
+    assert_eq!(writes.len(), 5);
+}
+
+#[test]
+fn an_unclear_address_is_explained() {
+    let daemon = Daemon::new(|_| {
+        Some((400, r#"{"message":"could not choose an IP address to advertise since this system has multiple addresses on eth0 (a and b)"}"#.into()))
+    });
+    assert_eq!(
+        daemon.run("init"),
+        Run::failed(
+            1,
+            "Error response from daemon: could not choose an IP address to advertise since this system has multiple addresses \
+             on eth0 (a and b) - specify one with --advertise-addr"
+        )
+    );
+}
+
+#[test]
+fn without_a_daemon_there_is_one_clear_error() {
+    let folder = tempfile::tempdir().expect("makes one");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_swarm"));
+    command
+        .env_clear()
+        .env("DOCKER_CONFIG", folder.path())
+        .args(["-H", "unix:///nowhere.sock", "service", "ls"]);
+    let run = Run::of(&command.output().expect("runs"));
+    assert_eq!(
+        run,
+        Run::failed(
+            1,
+            "Cannot connect to the Docker daemon at unix:///nowhere.sock. Is the docker daemon running?"
+        )
+    );
+}
+
+#[test]
+fn help_version_and_completion_need_no_daemon() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("-v"),
+        Run::ok(&format!("Swarm version {}\n", env!("CARGO_PKG_VERSION")))
+    );
+    assert_eq!(
+        daemon.run("service rm --help"),
+        Run::ok(
+            "Usage:  swarm service rm SERVICE [SERVICE...]\n\nRemove one or more services\n\nAliases:\n  \
+             swarm service rm, swarm service remove\n"
+        )
+    );
+    assert_eq!(
+        daemon.run("service scale -h"),
+        Run::ok(
+            "Usage:  swarm service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\nScale one or multiple replicated services\n\n\
+             Options:\n  -d, --detach   Exit immediately instead of waiting for the service to\n                 converge\n"
+        )
+    );
+    assert_eq!(
+        daemon.run("help service rm"),
+        daemon.run("service rm --help")
+    );
+    assert_eq!(
+        daemon.run("help nope"),
+        Run::failed(1, "unknown help topic: nope")
+    );
+    assert!(!daemon.run("service create --help").out.contains("--secret"));
+    let group = daemon.run("node");
+    assert!(
+        group.err.starts_with("Usage:  swarm node COMMAND\n"),
+        "{}",
+        group.err
+    );
+    assert_eq!((group.out.as_str(), group.code), ("", 0));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = daemon.run(&format!("completion {shell}"));
+        assert!(
+            script.code == 0 && script.out.contains("join-token"),
+            "{shell}"
+        );
+        assert!(!script.out.contains("with-registry-auth"), "{shell}");
+    }
+    assert!(daemon.calls().is_empty());
+}
+
+#[test]
+fn a_new_service_is_waited_for() {
+    let mut looks = 0;
+    let daemon = Daemon::new(move |call| {
+        let running = |state: &str| {
+            json!([{"ID": id('t'), "Version": {"Index": 1}, "CreatedAt": "2024-01-01T00:00:00Z",
+            "UpdatedAt": "2024-01-01T00:00:00Z", "Spec": {}, "ServiceID": id('n'), "Slot": 1, "NodeID": id('x'),
+            "Status": {"Timestamp": "2024-01-01T00:00:00Z", "State": state}, "DesiredState": "running"}])
+        };
+        let answer: Value = match call.route.split('/').nth(1).unwrap_or_default() {
+            "services" if call.route.starts_with("POST") => json!({"ID": id('n')}),
+            "services" => {
+                looks += 1;
+                json!({"ID": id('n'), "Version": {"Index": 1}, "CreatedAt": "2024-01-01T00:00:00Z",
+                    "UpdatedAt": "2024-01-01T00:00:00Z", "Spec": {"Name": "s", "Mode": {"Replicated": {"Replicas": 1}},
+                    "UpdateConfig": {"Parallelism": 1, "Monitor": 1}}})
+            }
+            "tasks" if looks == 1 => json!([]),
+            "tasks" => running("running"),
+            "nodes" => json!([]),
+            _ => return None,
+        };
+        let nodes = json!([{"ID": id('x'), "Version": {"Index": 1}, "CreatedAt": "2024-01-01T00:00:00Z",
+            "UpdatedAt": "2024-01-01T00:00:00Z", "Spec": {}, "Status": {"State": "ready"}}]);
+        Some((
+            200,
+            if call.route == "GET /nodes" {
+                nodes
+            } else {
+                answer
+            }
+            .to_string(),
+        ))
+    });
+    let service = id('n');
+    assert_eq!(
+        daemon.run("service create --no-resolve-image img").out,
+        format!(
+            "{service}\noverall progress: 0 out of 1 tasks\noverall progress: 1 out of 1 tasks\n\
+             verify: Waiting 1 seconds to verify that tasks are stable...\nverify: Service {service} converged\n"
+        )
+    );
+    assert_eq!(
+        daemon.run("service create --no-resolve-image -q img"),
+        Run::ok(&format!("{service}\n"))
+    );
+}
