@@ -51,6 +51,8 @@ pub struct Named {
     pub(crate) value: Value,
     pub(crate) text: Option<Arc<str>>,
     pub(crate) methods: BTreeMap<Arc<str>, Function>,
+    /// It is behind a pointer, and thereby true whatever it is.
+    pub(crate) pointer: bool,
 }
 
 /// A slice: its Go type and its items.
@@ -82,6 +84,7 @@ impl Value {
             value: value.into(),
             text: None,
             methods: BTreeMap::new(),
+            pointer: false,
         }))
     }
 
@@ -112,6 +115,7 @@ impl Value {
             value: Value::Int(nanos),
             text: Some(text),
             methods,
+            pointer: false,
         }))
     }
 
@@ -145,6 +149,7 @@ impl Value {
             Value::Complex(..) => "complex128".into(),
             Value::String(_) => "string".into(),
             Value::Number(_) => "json.Number".into(),
+            Value::Named(named) if named.pointer => format!("*{}", named.type_name),
             Value::Named(named) => named.type_name.to_string(),
             Value::List(list) => list.type_name.to_string(),
             Value::Map(map) => map.type_name.to_string(),
@@ -157,6 +162,9 @@ impl Value {
 
     /// Whether `if` takes the value as true: not the zero value, not empty.
     pub fn is_true(&self) -> bool {
+        if matches!(self, Value::Named(named) if named.pointer) {
+            return true;
+        }
         match self.basic() {
             Value::Nil | Value::NilPointer(_) => false,
             Value::Bool(b) => *b,
@@ -170,6 +178,22 @@ impl Value {
             Value::Struct(_) | Value::Function(_) => true,
             Value::Named(_) => unreachable!("basic() looks through named values"),
         }
+    }
+
+    /// A pointer to a basic value. It prints as the value, where Go would print an address.
+    pub(crate) fn behind_pointer(self) -> Value {
+        let mut named = match self {
+            Value::Named(named) => Named::clone(&named),
+            basic => Named {
+                type_name: basic.type_name().into(),
+                value: basic,
+                text: None,
+                methods: BTreeMap::new(),
+                pointer: false,
+            },
+        };
+        named.pointer = true;
+        Value::Named(Arc::new(named))
     }
 
     /// The value beneath a named type.
@@ -207,6 +231,7 @@ impl Named {
             value: value.into(),
             text: Some(text.into()),
             methods: BTreeMap::new(),
+            pointer: false,
         }))
     }
 }
@@ -233,6 +258,27 @@ impl List {
     /// A `[]interface {}`, as decoded from JSON.
     pub fn any(items: Vec<Value>) -> List {
         List::new("[]interface {}", items)
+    }
+
+    /// A `[]byte`: prints as numbers, as text with `%s`, and is base64 in JSON.
+    pub fn of_bytes(bytes: &[u8]) -> List {
+        let items = bytes
+            .iter()
+            .map(|byte| Value::named("uint8", Value::Uint(u64::from(*byte))))
+            .collect();
+        List::new("[]uint8", items)
+    }
+
+    /// The bytes of a `[]byte`.
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
+        if &*self.type_name != "[]uint8" {
+            return None;
+        }
+        let byte = |item: &Value| match item.basic() {
+            Value::Uint(n) => u8::try_from(*n).ok(),
+            _ => None,
+        };
+        self.items.iter().map(byte).collect()
     }
 
     /// The items.

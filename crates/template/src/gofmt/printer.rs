@@ -135,8 +135,22 @@ impl Printer {
     }
 
     fn print_list(&mut self, list: &List, verb: char, depth: usize) {
+        let as_text = matches!(verb, 's' | 'q' | 'x' | 'X');
+        if let Some(bytes) = list.bytes().filter(|_| as_text) {
+            return match verb {
+                'x' | 'X' => self.print_hex(&bytes, verb == 'X'),
+                'q' => self.print_quoted(&String::from_utf8_lossy(&bytes)),
+                _ => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    self.padded(self.flags.cut(&text).to_string().as_str());
+                }
+            };
+        }
         let (open, separator, close) = if self.flags.sharp_v {
-            self.text.push_str(&list.type_name);
+            // Go knows the type by this name unless it comes upon it inside of another.
+            let is_bytes = depth == 0 && &*list.type_name == "[]uint8";
+            self.text
+                .push_str(if is_bytes { "[]byte" } else { &list.type_name });
             if list.nil {
                 return self.text.push_str("(nil)");
             }
@@ -202,7 +216,7 @@ impl Printer {
             'v' if self.flags.sharp_v => self.print_quoted(text),
             'v' | 's' => self.padded(self.flags.cut(text).to_string().as_str()),
             'q' => self.print_quoted(text),
-            'x' | 'X' => self.print_hex_text(text, verb == 'X'),
+            'x' | 'X' => self.print_hex(text.as_bytes(), verb == 'X'),
             _ => self.bad_verb(Some(value), verb),
         }
     }
@@ -219,8 +233,7 @@ impl Printer {
         self.padded(&quoted);
     }
 
-    fn print_hex_text(&mut self, text: &str, upper: bool) {
-        let bytes = text.as_bytes();
+    fn print_hex(&mut self, bytes: &[u8], upper: bool) {
         let bytes = &bytes[..self.flags.precision.unwrap_or(usize::MAX).min(bytes.len())];
         let prefix = match (self.flags.sharp, upper) {
             (false, _) => "",

@@ -1,5 +1,8 @@
 //! Values to JSON text.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::gofmt::{Style, format_float};
 use crate::structs::{JsonForm, Struct};
 use crate::value::Value;
@@ -16,6 +19,9 @@ pub(crate) fn write_value(out: &mut String, value: &Value) {
         Value::Number(text) => out.push_str(if text.is_empty() { "0" } else { text }),
         Value::Named(named) => write_value(out, &named.value),
         Value::List(list) if list.nil => out.push_str("null"),
+        Value::List(list) if list.bytes().is_some() => {
+            write_string(out, &BASE64.encode(list.bytes().unwrap_or_default()), false);
+        }
         Value::List(list) => {
             write_members(out, ['[', ']'], list.items(), |out, item| {
                 write_value(out, item)
