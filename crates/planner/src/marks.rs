@@ -3,6 +3,7 @@
 use crate::slots::SlotKey;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     time::Duration,
 };
 use swarm_types::{NodeId, ServiceId, SpecId, Timestamp};
@@ -69,9 +70,11 @@ impl Marks {
         next.into_iter().chain(self.loose_due).min().map(|at| at.since(now))
     }
 
-    /// The marked services; nothing of them is marked any more.
-    pub(crate) fn take_services(&mut self) -> BTreeMap<ServiceId, Mark> {
-        std::mem::take(&mut self.services)
+    /// The first marked service after this one; it is marked no more.
+    pub(crate) fn take_service_after(&mut self, after: Option<ServiceId>) -> Option<(ServiceId, Mark)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let id = self.services.range((from, Bound::Unbounded)).next().map(|(id, _)| *id)?;
+        self.services.remove_entry(&id)
     }
 
     /// Puts back a mark that was not seen to.

@@ -22,9 +22,11 @@ use swarm_types::{NodeId, NodeState, ServiceId, SpecId, TaskId, TaskState, TaskS
 pub(crate) const WAITING: &str = "pending task scheduling";
 
 /// Whether everything that was marked has been seen to; if not, the pass reached its bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
     All,
+    /// The marked slots have, but not what concerns the service as a whole.
+    Slots,
     Part,
 }
 
@@ -52,15 +54,11 @@ pub(crate) fn orchestrate(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Se
         }
         if is_global { global::tend(&mut work, *key) } else { replicated::tend(&mut work, *key) }
     }
-    if !is_global && replicated::scale(&mut work, &keys) == Seen::Part {
-        return Seen::Part;
-    }
-    let seen = updater::roll(&mut work, &keys);
+    let scaled = if is_global { Seen::All } else { replicated::scale(&mut work, &keys) };
+    let rolled = updater::roll(&mut work, &keys);
     let touched: BTreeSet<SlotKey> = keys.into_iter().chain(work.pass.touched(id)).collect();
-    for key in touched {
-        reaper::reap(&mut work, key);
-    }
-    seen
+    let reaped = touched.into_iter().map(|key| reaper::reap(&mut work, key)).max();
+    scaled.max(rolled).max(reaped.unwrap_or(Seen::All))
 }
 
 /// Removes what is left of a service that was deleted.

@@ -112,32 +112,31 @@ impl Planner {
         self.mark_all_if_asked(state);
         self.marks.take_due(now);
         let evicted = self.find_evictions(state);
-        let marked = self.marks.take_services();
         let mut pass = Pass::new(state, now, &self.templates, &self.views, &mut self.loads, &mut self.marks, ids, evicted);
         let mut seen = Seen::All;
         let mut reached = BTreeSet::new();
-        for (id, mark) in marked {
-            let part = if seen == Seen::All { orchestrate(&mut pass, id, &mark) } else { Seen::Part };
-            if seen == Seen::All {
-                reached.insert(id);
+        while let Some((id, mark)) = pass.marks.take_service_after(reached.last().copied()) {
+            seen = orchestrate(&mut pass, id, &mark);
+            reached.insert(id);
+            match seen {
+                Seen::All => continue,
+                Seen::Slots => pass.marks.service(id),
+                Seen::Part => pass.marks.put_back(id, mark),
             }
-            if part == Seen::Part {
-                pass.marks.put_back(id, mark);
-                seen = Seen::Part;
-            }
+            break;
         }
         let (refusals, placed) = schedule(&mut pass, &reached, &self.waiting);
         let room = CHANGES_PER_PASS_MAX.saturating_sub(pass.change_count());
         let mut changes = pass.finish();
-        if seen == Seen::All && placed == Seen::All {
-            self.loads.take_changed();
-        } else {
+        let is_bounded = seen != Seen::All || placed != Seen::All;
+        if is_bounded {
             self.loads.set_changed();
-            seen = Seen::Part;
+        } else {
+            self.loads.take_changed();
         }
         self.marks.loose_due = loose::tidy(state, &self.loose, now, &mut changes);
         self.forget_unused_specs(state, room.max(1), &mut changes);
-        let look_again_in = if seen == Seen::Part { Some(Duration::ZERO) } else { self.marks.next_due(now) };
+        let look_again_in = if is_bounded { Some(Duration::ZERO) } else { self.marks.next_due(now) };
         Plan { changes, look_again_in, refusals }
     }
 

@@ -2,27 +2,31 @@
 
 use crate::{
     defaults::TASK_HISTORY_LIMIT,
-    orchestrate::Work,
+    orchestrate::{Seen, Work},
     slots::{SlotKey, is_wanted},
 };
 use swarm_types::TaskState;
 
 /// Forgets the slot's oldest tasks beyond the limit, the running one counted in. Only what has ended and is not wanted goes;
 /// the newest task stays always, since it is the slot's memory.
-pub(crate) fn reap(work: &mut Work<'_, '_>, key: SlotKey) {
+pub(crate) fn reap(work: &mut Work<'_, '_>, key: SlotKey) -> Seen {
     let limit = limit(work);
     let tasks = work.tasks(key);
-    let Some((_, older)) = tasks.split_last().filter(|_| limit >= 0) else { return };
+    let Some((_, older)) = tasks.split_last().filter(|_| limit >= 0) else { return Seen::All };
     let mut surplus = tasks.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
     for task in older {
         if surplus == 0 {
             break;
         }
         if task.status.state.is_terminal() && !is_wanted(task) && task.desired_state < TaskState::Remove {
+            if work.is_full() {
+                return Seen::Part;
+            }
             work.pass.delete(work.id, key, task.id);
             surplus -= 1;
         }
     }
+    Seen::All
 }
 
 /// With limited attempts there is one place for each attempt and one for the first task.

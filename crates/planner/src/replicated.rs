@@ -44,13 +44,17 @@ pub(crate) fn scale(work: &mut Work<'_, '_>, seen_keys: &BTreeSet<SlotKey>) -> S
     if taken > wanted {
         remove_slots(work, wanted);
     }
-    if seen == Seen::All {
-        // What is left in slots that nobody needs is not history of anything.
-        let keys: BTreeSet<SlotKey> = seen_keys.iter().copied().chain(work.pass.touched(work.id)).collect();
-        for key in keys {
-            if Occupancy::of(&work.tasks(key)) == Occupancy::Free {
-                work.remove_all(key);
-            }
+    let keys: BTreeSet<SlotKey> = seen_keys.iter().copied().chain(work.pass.touched(work.id)).collect();
+    for key in keys {
+        if Occupancy::of(&work.tasks(key)) != Occupancy::Free {
+            continue;
+        }
+        if seen == Seen::All {
+            // What is left in a slot that nobody needs is not history of anything.
+            work.remove_all(key);
+        } else {
+            // It may be among the slots that are added next.
+            work.pass.marks.slot(work.id, key);
         }
     }
     seen
@@ -81,7 +85,7 @@ fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
             continue;
         }
         if work.is_full() {
-            return Seen::Part;
+            return Seen::Slots;
         }
         let behind = start_behind(work, key);
         work.create(key, |task| task.start_behind = behind);

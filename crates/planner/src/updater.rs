@@ -308,10 +308,12 @@ fn take_slots(work: &mut Work<'_, '_>, looks: &[Look], settings: Settings) -> Se
     untouched.sort_unstable();
     for (_, key) in untouched.into_iter().take(settings.parallelism.saturating_sub(busy)) {
         if work.is_full() {
-            return Seen::Part;
+            return Seen::Slots;
         }
-        for task in work.tasks(key).iter().filter(|t| is_wanted(t)) {
-            if settings.start_first {
+        let tasks = work.tasks(key);
+        let furthest = tasks.iter().filter(|t| is_live(t) && settings.start_first).max_by_key(|t| (t.status.state, t.created_at));
+        for task in tasks.iter().filter(|t| is_wanted(t)) {
+            if furthest.is_some_and(|f| f.id == task.id) {
                 // It stays until the new one runs, but will go: where it is there is room for the new one.
                 work.edit(key, task.id, |task| task.replaced = true);
             } else {

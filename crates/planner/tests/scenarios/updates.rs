@@ -110,6 +110,17 @@ fn start_first_keeps_the_old_task_when_the_new_one_fails() {
 }
 
 #[test]
+fn start_first_taken_over_by_another_update_keeps_what_runs_and_drops_what_does_not() {
+    let mut world = World::with_nodes(2).service_with("web", 1, configure(|c| c.order = Some(UpdateOrder::StartFirst))).settled();
+    world.image("web", "image:2");
+    world.step();
+    world.image("web", "image:3");
+    assert_eq!(world.step(), "stop web.1 on n1\nprepare web.1 on n1\nservice web: update in progress\n");
+    world.settle_for(6);
+    assert_eq!((world.running("web"), updated(&world, "web")), (1, 1));
+}
+
+#[test]
 fn what_is_no_change_of_the_tasks_touches_none() {
     let mut world = World::with_nodes(2).service("web", 2).settled();
     world.update("web", |spec| {

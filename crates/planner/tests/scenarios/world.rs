@@ -166,6 +166,8 @@ impl World {
         let text = self.words(&plan.changes);
         assert_eq!(text, self.words(&full.changes), "the incremental plan is on the left, the full one on the right");
         assert_eq!(plan.changes, full.changes);
+        let due = |plan: &Plan| plan.look_again_in.unwrap_or(Duration::MAX);
+        assert!(due(&plan) <= due(&full), "{:?} is later than {:?}", plan.look_again_in, full.look_again_in);
         Planned { plan, text }
     }
 

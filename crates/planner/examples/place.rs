@@ -1,0 +1,101 @@
+//! How long placing takes: `cargo run --release -p swarm-planner --example place [TASKS] [NODES] [SERVICES]`.
+//!
+//! Plans until every task has a node, applying each batch in between as the leader would, and prints the time spent planning
+//! (deciding, and taking in what was applied) apart from the time spent applying.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use swarm_planner::{Planner, new_service};
+use swarm_state::{Batch, Change, Node, Object, State};
+use swarm_types::{
+    Actor, Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, ReplicatedService, ResourceRequirements, Resources,
+    Role, ServiceMode, ServiceSpec, TaskSpec, Timestamp, Version,
+};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>().expect("the arguments are numbers"));
+    let tasks = arguments.next().unwrap_or(100_000);
+    let nodes = arguments.next().unwrap_or(1_000);
+    let services = arguments.next().unwrap_or(1);
+    let mut counter = 0_u64;
+    let mut ids = move || {
+        counter += 1;
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&counter.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        bytes[8..].copy_from_slice(&counter.to_be_bytes());
+        bytes
+    };
+    let now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    let mut state = State::default();
+    let mut changes: Vec<Change> = (0..nodes).map(|_| Change::create(Object::Node(Arc::new(node(NodeId::from_random(ids())))))).collect();
+    for number in 0..services {
+        let replicas = tasks / services + u64::from(number < tasks % services);
+        changes.extend(new_service(service(number, replicas), now, &mut ids).1);
+    }
+    state.apply(1, vec![Batch { by: Actor::Operator, guards: vec![], changes }]);
+
+    let mut planner = Planner::new(&state);
+    let (mut planning, mut applying, mut passes, mut slowest) = (Duration::ZERO, Duration::ZERO, 0, Duration::ZERO);
+    loop {
+        let start = Instant::now();
+        let plan = planner.plan(&state, now, &mut ids);
+        let took = start.elapsed();
+        planning += took;
+        slowest = slowest.max(took);
+        let Some(batch) = plan.into_batch() else { break };
+        passes += 1;
+        let start = Instant::now();
+        let applied = state.apply(state.applied() + 1, vec![batch]);
+        applying += start.elapsed();
+        assert!(applied.results.iter().all(Result::is_ok), "{:?}", applied.results);
+        let start = Instant::now();
+        planner.observe(&applied.events, &state);
+        planning += start.elapsed();
+    }
+    let placed = state.tasks().filter(|t| t.node_id.is_some()).count();
+    let start = Instant::now();
+    let full = Planner::new(&state).plan(&state, now, &mut ids);
+    let full_pass = start.elapsed();
+    assert!(full.changes.is_empty(), "nothing is left to do");
+    println!("{placed} tasks placed on {nodes} nodes, {services} services, {passes} passes");
+    println!("planning {planning:.1?} (slowest pass {slowest:.1?}), applying {applying:.1?}, full pass by a new leader {full_pass:.1?}");
+}
+
+fn service(number: u64, replicas: u64) -> ServiceSpec {
+    let reservations = Some(Resources { nano_cpus: 1_000_000, memory_bytes: 1 << 20, ..Resources::default() });
+    ServiceSpec {
+        name: format!("service-{number}"),
+        task_template: TaskSpec {
+            resources: Some(ResourceRequirements { reservations, ..ResourceRequirements::default() }),
+            ..TaskSpec::default()
+        },
+        mode: ServiceMode { replicated: Some(ReplicatedService { replicas: Some(replicas) }), ..ServiceMode::default() },
+        ..ServiceSpec::default()
+    }
+}
+
+fn node(id: NodeId) -> Node {
+    Node {
+        api: ApiNode {
+            id,
+            version: Version::default(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            spec: NodeSpec::default(),
+            description: NodeDescription {
+                resources: Resources { nano_cpus: 64_000_000_000, memory_bytes: 256 << 30, generic_resources: vec![] },
+                ..NodeDescription::default()
+            },
+            status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
+            manager_status: None,
+        },
+        role: Role::Worker,
+        manager_addr: None,
+        raft_id: None,
+        certificate_until: Timestamp::default(),
+        state_since: Timestamp::default(),
+        spec_version: Version::default(),
+    }
+}
