@@ -26,7 +26,7 @@ pub(crate) struct Call {
 /// Status and body of an answer.
 pub(crate) type Answer = (u16, String);
 
-type Handler = dyn FnMut(&Call) -> Option<Answer> + Send;
+type Handler = dyn Fn(&Call) -> Option<Answer> + Send + Sync;
 
 /// A daemon on a socket of its own. Its thread ends with the test.
 pub(crate) struct Daemon {
@@ -36,16 +36,16 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// A daemon that answers with what `handler` gives; `None` is "page not found".
-    pub(crate) fn new(handler: impl FnMut(&Call) -> Option<Answer> + Send + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(&Call) -> Option<Answer> + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("s.sock")).unwrap();
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let handler: Arc<Mutex<Box<Handler>>> = Arc::new(Mutex::new(Box::new(handler)));
+        let handler: Arc<Handler> = Arc::new(handler);
         let log = Arc::clone(&calls);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (handler, log) = (Arc::clone(&handler), Arc::clone(&log));
-                std::thread::spawn(move || serve(stream, &handler, &log));
+                std::thread::spawn(move || serve(stream, &*handler, &log));
             }
         });
         Self { folder, calls }
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-fn serve(stream: UnixStream, handler: &Mutex<Box<Handler>>, log: &Mutex<Vec<Call>>) {
+fn serve(stream: UnixStream, handler: &Handler, log: &Mutex<Vec<Call>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     loop {
@@ -175,7 +175,7 @@ fn serve(stream: UnixStream, handler: &Mutex<Box<Handler>>, log: &Mutex<Vec<Call
             (200, "OK".to_owned())
         } else {
             log.lock().unwrap().push(call.clone());
-            let answer = (handler.lock().unwrap())(&call);
+            let answer = handler(&call);
             answer.unwrap_or((404, r#"{"message":"page not found"}"#.to_owned()))
         };
         let length = text.len();
