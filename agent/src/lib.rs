@@ -13,6 +13,7 @@ mod backend;
 mod cluster_port;
 mod error_chain;
 
+pub use backend::{Endpoint, InvalidEndpoint};
 pub use error_chain::chain;
 
 pub mod executor;

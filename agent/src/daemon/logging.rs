@@ -4,7 +4,7 @@ use crate::config::{LogFormat, LogLevel};
 use tracing_subscriber::EnvFilter;
 
 /// Libraries that talk much at levels that matter for us.
-const QUIET: &str = "hyper=info,h2=info,rustls=info,sled=info,tower=info";
+const QUIET: &str = "hyper=info,h2=info,rustls=info,sled=info,tower=info,bollard=info";
 
 /// Sends log lines of at least this severity to standard error. A second call changes nothing.
 pub(super) fn init(level: LogLevel, format: LogFormat) {

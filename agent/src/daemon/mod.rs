@@ -122,6 +122,10 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
 
     let loops = TaskTracker::new();
     let stop = CancellationToken::new();
+    loops.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(Arc::clone(&engine).keep_known()),
+    );
     let (description, described) = watch::channel(None);
     loops.spawn(
         stop.clone().run_until_cancelled_owned(

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -25,6 +26,8 @@ pub(crate) enum BodyError {
     Empty,
     #[error("invalid request body: {0}")]
     Json(String),
+    #[error("{0}")]
+    Word(String),
 }
 
 /// Reads a JSON value. The content type is not looked at, as Docker does it on these paths.
@@ -33,24 +36,47 @@ pub(crate) async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T, 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(BodyError::Empty);
     }
+    decode(&bytes)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     // Only the first value counts, as with Go's decoder.
-    let mut text = serde_json::Deserializer::from_slice(&bytes);
-    serde_path_to_error::deserialize(&mut text).map_err(|error| {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
+    let mut value = match values.next() {
+        Some(Ok(value)) => value,
+        Some(Err(error)) => return Err(BodyError::Json(error.to_string())),
+        None => return Err(BodyError::Empty),
+    };
+    if !value.is_object() {
+        return Err(BodyError::Json("expected an object".to_owned()));
+    }
+    drop_nulls(&mut value);
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let what = error.into_inner();
-        BodyError::Json(if what.is_data() && path != "." {
-            format!("{path}: {}", without_place(&what))
+        let what = error.into_inner().to_string();
+        // An unknown word names its field itself, in Docker's form.
+        let names_itself = path
+            .rsplit('.')
+            .next()
+            .is_some_and(|field| what.starts_with(&format!("invalid {field}: ")));
+        if names_itself {
+            BodyError::Word(what)
         } else {
-            what.to_string()
-        })
+            BodyError::Json(format!("{path}: {what}"))
+        }
     })
 }
 
-/// The message of a type error; the path says where better than line and column.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rfind(" at line ")
-        .map_or(text.clone(), |end| text[..end].to_owned())
+/// Go writes a map or list that was never made as `null`, and reads it as an empty one.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 async fn read(mut body: Incoming) -> Result<Bytes, BodyError> {
@@ -76,5 +102,55 @@ async fn discard(mut body: Incoming) {
         if total > DISCARD_MAX {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_types::{InitRequest, JoinRequest};
+
+    fn refused<T: DeserializeOwned>(text: &str) -> String {
+        decode::<T>(text.as_bytes())
+            .err()
+            .expect("is refused")
+            .to_string()
+    }
+
+    #[test]
+    fn what_go_clients_send_is_read() {
+        let text = r#"{"ListenAddr":"a","DefaultAddrPool":null,"Spec":{"Labels":null,"CAConfig":{}},"Other":1} {"#;
+        let request: InitRequest = decode(text.as_bytes()).expect("reads");
+        assert_eq!(
+            (request.listen_addr.as_str(), request.spec.labels.len()),
+            ("a", 0)
+        );
+        let request: JoinRequest =
+            decode(br#"{"RemoteAddrs":null,"Availability":"DRAIN"}"#).expect("reads");
+        assert_eq!(request.availability, swarm_types::Availability::Drain);
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        assert_eq!(
+            refused::<JoinRequest>(r#"{"ListenAddr":5}"#),
+            "invalid request body: ListenAddr: invalid type: integer `5`, expected a string"
+        );
+        assert_eq!(
+            refused::<InitRequest>(r#"{"Availability":"foo"}"#),
+            "invalid Availability: \"foo\""
+        );
+        assert_eq!(
+            refused::<InitRequest>("[]"),
+            "invalid request body: expected an object"
+        );
+        assert_eq!(
+            refused::<InitRequest>("  "),
+            "got EOF while reading request body"
+        );
+        assert!(
+            refused::<InitRequest>("{bad")
+                .starts_with("invalid request body: key must be a string")
+        );
     }
 }

@@ -1,7 +1,10 @@
 //! What the gateway knows of the engine behind it.
 
 use super::version::{ApiVersion, NEWEST, OLDEST};
-use crate::backend::{self, Answer, BackendError, Endpoint};
+use crate::{
+    backend::{self, Answer, BackendError, Endpoint},
+    chain,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
@@ -12,11 +15,13 @@ use std::{
 };
 use tokio::{
     sync::{Mutex, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long the engine may take to say what it is.
 const LEARN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts to learn what an engine is that does not answer.
+const LEARN_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of `/version` at most.
 const VERSION_BYTES_MAX: usize = 1 << 20;
 
@@ -194,6 +199,25 @@ impl Engine {
         let facts = timeout(LEARN_TIMEOUT, self.learn()).await.map_err(late)??;
         tracing::info!(endpoint = %self.endpoint, api = %facts.newest, "the engine answers");
         Ok(facts)
+    }
+
+    /// Keeps the facts known, so that also answers which do not need the engine carry its version. Runs until dropped.
+    pub async fn keep_known(self: Arc<Self>) {
+        let mut gone = self.gone();
+        loop {
+            gone.borrow_and_update();
+            match self.facts().await {
+                Ok(_) => {
+                    if gone.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "the engine does not answer yet");
+                    sleep(LEARN_PAUSE).await;
+                }
+            }
+        }
     }
 
     fn current(&self) -> Option<Arc<EngineFacts>> {

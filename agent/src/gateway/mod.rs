@@ -129,18 +129,22 @@ impl Gateway {
         let version = HeaderValue::try_from(version).expect("digits and a dot are a header value");
         request.headers_mut().insert(MANAGER_VERSION, version);
         let uri = uri(&format!("{}{}", target.path, target.query))?;
-        proxy::forward(&self.manager, request, uri, &self.joined)
-            .await
-            .map_err(|error| {
-                tracing::warn!(error = %chain(&error), "the local manager does not answer");
-                match error {
-                    BackendError::Connect { .. } => status::no_manager(&self.membership.view()),
-                    _ => Failure::new(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        format!("the manager of this node broke off: {error}"),
-                    ),
-                }
-            })
+        let forwarded = proxy::forward(&self.manager, request, uri, &self.joined).await;
+        let mut response = forwarded.map_err(|error| {
+            tracing::warn!(error = %chain(&error), "the local manager does not answer");
+            match error {
+                BackendError::Connect { .. } => status::no_manager(&self.membership.view()),
+                _ => Failure::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("the manager of this node broke off: {error}"),
+                ),
+            }
+        })?;
+        // The engine's are told instead, as on every other answer: clients take the API as one.
+        for name in [engine::API_VERSION, http::header::SERVER] {
+            response.headers_mut().remove(name);
+        }
+        Ok(response)
     }
 
     /// The view follows the manager with a delay; a manager that has just become ready is not to be refused for that.

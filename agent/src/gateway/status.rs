@@ -59,7 +59,9 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         let status = match error {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Broken(_) | BodyError::Empty | BodyError::Json(_) => StatusCode::BAD_REQUEST,
+            BodyError::Broken(_) | BodyError::Empty | BodyError::Json(_) | BodyError::Word(_) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         Self::new(status, error.to_string())
     }
