@@ -26,14 +26,16 @@ pub fn insert_defaults(spec: &ServiceSpec) -> ServiceSpec {
     let mut spec = spec.clone();
     if let Some(container) = &mut spec.task_template.container_spec {
         container.stop_grace_period.get_or_insert(nanos(STOP_GRACE));
+        container.dns_config.get_or_insert_default();
     }
+    spec.task_template.resources.get_or_insert_default();
+    spec.task_template.placement.get_or_insert_default();
     let restart = spec.task_template.restart_policy.get_or_insert_with(RestartPolicy::default);
     if restart == &RestartPolicy::default() {
         restart.condition = RestartCondition::Any;
     }
     restart.delay.get_or_insert(nanos(RESTART_DELAY));
     restart.max_attempts.get_or_insert(0);
-    restart.window.get_or_insert(0);
     let is_job = spec.mode.replicated_job.is_some() || spec.mode.global_job.is_some();
     if !is_job {
         for config in [&mut spec.update_config, &mut spec.rollback_config] {
@@ -65,7 +67,7 @@ mod tests {
         let full = insert_defaults(&spec);
         assert_eq!(full.task_template.container_spec.expect("kept").stop_grace_period, Some(10_000_000_000));
         let restart = full.task_template.restart_policy.expect("inserted");
-        assert_eq!((restart.condition, restart.delay, restart.max_attempts, restart.window), (RestartCondition::Any, Some(5_000_000_000), Some(0), Some(0)));
+        assert_eq!((restart.condition, restart.delay, restart.max_attempts, restart.window), (RestartCondition::Any, Some(5_000_000_000), Some(0), None));
         let update = full.update_config.expect("kept");
         assert_eq!((update.parallelism, update.monitor, update.failure_action), (0, Some(7), Some(FailureAction::Pause)));
         let rollback = full.rollback_config.expect("inserted");

@@ -149,10 +149,20 @@ pub struct UpdateConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Nanos>,
     /// Share of slots that may fail: 0 to 1.
+    #[serde(serialize_with = "ratio")]
     pub max_failure_ratio: f32,
     /// Which task goes first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<UpdateOrder>,
+}
+
+/// Whole numbers without a fraction, as Go writes them in JSON.
+fn ratio<S: serde::Serializer>(ratio: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_possible_truncation, reason = "only small whole numbers get here")]
+    match ratio {
+        whole if serializer.is_human_readable() && whole.fract() == 0.0 && whole.abs() < 1e6 => serializer.serialize_i32(*whole as i32),
+        other => serializer.serialize_f32(*other),
+    }
 }
 
 text_enum! {

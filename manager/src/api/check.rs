@@ -41,7 +41,6 @@ fn check_form(spec: &ServiceSpec) -> Result<(), ApiError> {
         ("" | "container", Some(container)) if !others => check_container_form(container)?,
         ("" | "container", _) => return Err(MalformedSpec::RuntimeMismatch.into()),
         ("plugin", _) => return Err(PLUGINS.into()),
-        ("attachment", _) => return Err(MalformedSpec::Attachment.into()),
         _ => return Err(MalformedSpec::Runtime.into()),
     }
     template.resources.as_ref().map_or(Ok(()), check_resources_form)?;

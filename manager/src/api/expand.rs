@@ -60,5 +60,5 @@ fn data(spec: &ServiceSpec) -> Value {
         .field("Platform", platform);
     let task =
         Struct::new("struct { ID string; Name string; Slot string }").field("ID", "taskid").field("Name", "taskname").field("Slot", "1");
-    Struct::new("template.Context").field("Service", service).field("Node", node).field("Task", task).into()
+    Struct::pointer("template.Context").field("Service", service).field("Node", node).field("Task", task).into()
 }

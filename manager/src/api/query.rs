@@ -28,6 +28,14 @@ pub enum QueryError {
         /// What was given.
         text: String,
     },
+    /// Not a truth value either, for parameters of reads, where Docker gives Go's words too.
+    #[error("invalid value for {name}: {text}: strconv.ParseBool: parsing {text:?}: invalid syntax")]
+    BoolOfRead {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        text: String,
+    },
 }
 
 /// The parameters of a request, in order.
@@ -53,6 +61,11 @@ impl Query {
             "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Some(false)),
             text => Err(QueryError::Bool { name, text: text.to_owned() }),
         }
+    }
+
+    /// The same for a parameter of a read; false if it is not given.
+    pub(super) fn flag_of_read(&self, name: &'static str) -> Result<bool, QueryError> {
+        self.flag(name).map(Option::unwrap_or_default).map_err(|_| QueryError::BoolOfRead { name, text: self.get(name).to_owned() })
     }
 
     /// A truth value where everything counts as true but a few words.

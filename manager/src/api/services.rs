@@ -15,7 +15,7 @@ pub(super) fn list(state: &State, call: &Call) -> Result<Response<Body>, ApiErro
     swarm::required(state)?;
     let filters = Filters::parse(call.query.get("filters"), FILTERS)?;
     // Older clients do not know the counts.
-    let status = !call.version.is_before(41) && call.query.flag("status")?.unwrap_or(false);
+    let status = !call.version.is_before(41) && call.query.flag_of_read("status")?;
     let fits = |service: &swarm_state::Service| {
         let spec = &service.current.spec;
         filters.begins("id", service.id.as_str())
@@ -33,7 +33,7 @@ pub(super) fn list(state: &State, call: &Call) -> Result<Response<Body>, ApiErro
 /// `GET /services/{id}`
 pub(super) fn inspect(state: &State, call: &Call, input: &str) -> Result<Response<Body>, ApiError> {
     swarm::required(state)?;
-    let defaults = call.query.flag("insertDefaults")?.unwrap_or(false);
+    let defaults = call.query.flag_of_read("insertDefaults")?;
     let mut service = resolve::service(state, input)?.to_api();
     if defaults {
         service.spec = insert_defaults(&service.spec);

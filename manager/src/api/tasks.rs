@@ -18,7 +18,7 @@ pub(super) fn list(state: &State, call: &Call) -> Result<Response<Body>, ApiErro
     let found = Found::by(state, &filters)?;
     let mut tasks: Vec<&Arc<Task>> = found.candidates(state).filter(|task| found.fits(state, &filters, task)).collect();
     tasks.sort_unstable_by_key(|task| task.id);
-    let tasks: Vec<swarm_types::Task> = tasks.into_iter().filter_map(|task| state.api_task(task)).collect();
+    let tasks: Vec<swarm_types::Task> = tasks.into_iter().filter_map(|task| shown(state, task)).collect();
     json(StatusCode::OK, &tasks)
 }
 
@@ -27,8 +27,14 @@ pub(super) fn inspect(state: &State, input: &str) -> Result<Response<Body>, ApiE
     swarm::required(state)?;
     let task = resolve::task(state, input)?;
     // A task's template is stored as long as the task is.
-    let shown = state.api_task(task).ok_or(ApiError::NoSuchPage)?;
-    json(StatusCode::OK, &shown)
+    json(StatusCode::OK, &shown(state, task).ok_or(ApiError::NoSuchPage)?)
+}
+
+/// The task as Docker shows it: the runtime is named in services only.
+fn shown(state: &State, task: &Task) -> Option<swarm_types::Task> {
+    let mut shown = state.api_task(task)?;
+    shown.spec.runtime.clear();
+    Some(shown)
 }
 
 /// The filters that name objects or states, resolved.

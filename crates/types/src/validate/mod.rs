@@ -32,9 +32,6 @@ pub enum MalformedSpec {
     /// No such runtime.
     #[error("unsupported runtime")]
     Runtime,
-    /// Attachments are made through networks.
-    #[error("invalid task spec: spec type \"attachment\" not supported")]
-    Attachment,
     /// Two modes at once.
     #[error("must specify only one service mode")]
     SeveralModes,

@@ -23,7 +23,8 @@ async fn a_created_service_reads_back_with_dockers_words() {
     assert_eq!(full["Spec"]["UpdateConfig"]["Parallelism"], 1);
     assert_eq!(full["Spec"]["TaskTemplate"]["RestartPolicy"]["Delay"], 5_000_000_000_u64);
     let (status, body) = world.get("/services/web?insertDefaults=x").await;
-    assert_eq!((status, message(&body)), (StatusCode::BAD_REQUEST, "invalid value for insertDefaults: x"));
+    let text = "invalid value for insertDefaults: x: strconv.ParseBool: parsing \"x\": invalid syntax";
+    assert_eq!((status, message(&body)), (StatusCode::BAD_REQUEST, text));
 }
 
 #[tokio::test]
