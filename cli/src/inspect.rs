@@ -2,8 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
-use crate::typed::Object;
-use swarm_template::{MissingKey, Template, Value, client_functions, json};
+use swarm_template::{MissingKey, ObjectKind, Template, client_functions, json};
 
 /// Flags of `inspect` commands.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -48,16 +47,18 @@ impl Form {
 }
 
 /// Renders an object: first as Docker's client sees it, then, for what that does not know, as its plain JSON.
-fn render(template: &Template, go: &Object, json: &str) -> Outcome<String> {
-    let parsed = serde_json::from_str(json).map_err(|e| Failure::new(e.to_string()))?;
-    template
-        .render(&Value::from(go.read(&parsed)))
-        .or_else(|error| {
-            let raw = json::parse(json).map_err(|e| Failure::new(e.to_string()))?;
-            // If neither has it, the first error tells more: it names types that are documented.
-            let plain = template.clone().missing_key(MissingKey::Error).render(&raw);
-            plain.map_err(|_| Failure::new(format!("template parsing error: {error}")))
-        })
+fn render(template: &Template, kind: ObjectKind, json: &str) -> Outcome<String> {
+    let typed = kind.typed(json).map(|typed| template.render(&typed));
+    if let Some(Ok(text)) = typed {
+        return Ok(text);
+    }
+    let raw = json::parse(json).map_err(|e| Failure::new(e.to_string()))?;
+    let plain = template.clone().missing_key(MissingKey::Error).render(&raw);
+    // If neither has it, the first error tells more: it names types that are documented.
+    plain.map_err(|error| match typed {
+        Some(Err(first)) => Failure::new(format!("template parsing error: {first}")),
+        _ => Failure::new(format!("template parsing error: {error}")),
+    })
 }
 
 /// Collects objects and prints them, and then what failed.
@@ -87,14 +88,14 @@ impl Inspection {
         }
     }
 
-    /// Takes the JSON of an object of type `go`, or why there is none.
-    pub(crate) fn take(&mut self, go: &Object, json: Outcome<String>) {
+    /// Takes the JSON of an object of this kind, or why there is none.
+    pub(crate) fn take(&mut self, kind: ObjectKind, json: Outcome<String>) {
         let shown = json.and_then(|json| {
             let Some(template) = &self.template else {
                 self.objects.push(json);
                 return Ok(());
             };
-            self.rendered.push_str(&render(template, go, &json)?);
+            self.rendered.push_str(&render(template, kind, &json)?);
             self.rendered.push('\n');
             Ok(())
         });

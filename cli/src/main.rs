@@ -20,7 +20,6 @@ mod session;
 mod swarm_cmd;
 mod system;
 mod task_table;
-mod typed;
 
 use failure::Failure;
 use std::process::ExitCode;

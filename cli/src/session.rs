@@ -108,7 +108,10 @@ impl Session {
             },
         );
         Ok(Self {
-            api: Api { client },
+            api: Api {
+                client,
+                version_named: version.is_some(),
+            },
             context: context(connection, &environment, &config),
             config,
         })
@@ -138,6 +141,8 @@ fn context(connection: &Connection, environment: &Environment, config: &ConfigFi
 /// Calls to the daemon.
 pub(crate) struct Api {
     client: Client,
+    /// Whether the user named the API version to speak.
+    version_named: bool,
 }
 
 impl Api {
@@ -171,6 +176,9 @@ impl Api {
 
     /// Sends an object and reads the answer.
     ///
+    /// It is sent in the newest version that the daemon has, unless the user named one. The version an agent tells is that of
+    /// its engine, while the cluster knows more: fields newer than the engine would be lost on the way.
+    ///
     /// # Errors
     /// What the daemon refuses, in its words.
     pub(crate) async fn post<T: DeserializeOwned>(
@@ -178,7 +186,13 @@ impl Api {
         path: &str,
         body: &impl Serialize,
     ) -> Outcome<T> {
-        Ok(self.client.post(path).json(body).fetch().await?)
+        let request = self.client.post(path).json(body);
+        let request = if self.version_named {
+            request
+        } else {
+            request.unversioned()
+        };
+        Ok(request.fetch().await?)
     }
 
     /// Sends an object, if any, and an empty answer is expected.

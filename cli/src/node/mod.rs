@@ -13,7 +13,7 @@ use crate::output::{print, print_line};
 use crate::query::{Filters, escape};
 use crate::session::Session;
 use crate::task_table::{TaskFlags, print_tasks};
-use crate::typed;
+use swarm_template::ObjectKind;
 use swarm_types::{Node, Task};
 
 /// The commands, with their flags and arguments.
@@ -163,7 +163,7 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
             }
             Err(failure) => Err(failure),
         };
-        inspection.take(&typed::NODE, json);
+        inspection.take(ObjectKind::Node, json);
     }
     inspection.finish()
 }

@@ -90,7 +90,11 @@ fn parse_file(path: &str, bytes: &[u8], lookup: Lookup<'_>) -> Outcome<Vec<Strin
                 "poorly formatted environment: variable '{name}' contains whitespaces"
             )));
         }
-        variables.push(fill_in(line, lookup));
+        // One without a value here is left out; as a flag it would take the image's value away.
+        let filled = fill_in(line, lookup);
+        if filled.contains('=') {
+            variables.push(filled);
+        }
     }
     Ok(variables)
 }
@@ -121,7 +125,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("makes one");
         std::fs::write(
             file.path(),
-            "\u{feff}# comment\n A=from file\r\nHOME\n\nB= x \n",
+            "\u{feff}# comment\n A=from file\r\nHOME\nNONE\n\nB= x \n",
         )
         .expect("writes");
         let path = file.path().to_string_lossy().into_owned();

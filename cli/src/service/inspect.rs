@@ -6,7 +6,7 @@ use crate::inspect::{Form, InspectFlags, Inspection};
 use crate::output::print;
 use crate::query::escape;
 use crate::session::Session;
-use crate::typed;
+use swarm_template::ObjectKind;
 use swarm_types::{Service, Timestamp};
 
 /// Shows services, with the defaults that the server fills in.
@@ -42,7 +42,7 @@ pub(super) async fn inspect(
     }
     let mut inspection = Inspection::new(form);
     for word in services {
-        inspection.take(&typed::SERVICE, read(word, session).await);
+        inspection.take(ObjectKind::Service, read(word, session).await);
     }
     inspection.finish()
 }

@@ -5,10 +5,9 @@ use crate::failure::{Failure, Outcome};
 use crate::line::Invocation;
 use crate::output::{print, warn};
 use crate::session::Session;
-use crate::typed::SWARM_INFO;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
-use swarm_template::{Inspector, Struct, Value, human};
+use swarm_template::{Inspector, ObjectKind, Struct, Value, human};
 use swarm_types::{LocalNodeState, Swarm, SwarmInfo};
 
 /// Shows what the daemon says of itself and of the swarm.
@@ -74,7 +73,10 @@ impl Info {
         let mut info = Struct::new("system.dockerInfo");
         for (key, member) in self.json.as_object().into_iter().flatten() {
             info = match key.as_str() {
-                "Swarm" => info.field(key, SWARM_INFO.read(member)),
+                "Swarm" => {
+                    let typed = ObjectKind::SwarmInfo.typed(&member.to_string());
+                    info.field(key, typed.unwrap_or_else(|| Value::from(member)))
+                }
                 _ => info.field(key, Value::from(member)),
             };
         }

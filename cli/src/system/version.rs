@@ -5,10 +5,9 @@ use crate::failure::{Failure, Outcome};
 use crate::line::Invocation;
 use crate::output::print;
 use crate::session::Session;
-use crate::typed::COMPONENT;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
-use swarm_template::{Functions, List, Struct, Template, Value, client_functions};
+use swarm_template::{Functions, List, ObjectKind, Struct, Template, Value, client_functions};
 
 /// Shows the versions of this program and of the daemon.
 ///
@@ -99,7 +98,10 @@ fn server(json: &Json) -> Value {
         .into_iter()
         .flatten();
     let components = components
-        .map(|component| Value::from(COMPONENT.read(component)))
+        .map(|component| {
+            let typed = ObjectKind::ComponentVersion.typed(&component.to_string());
+            typed.unwrap_or_else(|| Value::from(component))
+        })
         .collect();
     let mut server = Struct::pointer(SERVER)
         .optional_field("Platform", any("Platform"))

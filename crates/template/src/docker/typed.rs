@@ -26,6 +26,10 @@ pub enum ObjectKind {
     Secret,
     /// A config.
     Config,
+    /// The part of `/info` that is about the swarm.
+    SwarmInfo,
+    /// A component in the answer to `/version`.
+    ComponentVersion,
 }
 
 impl ObjectKind {
@@ -39,6 +43,8 @@ impl ObjectKind {
             ObjectKind::Task => "swarm.Task",
             ObjectKind::Secret => "swarm.Secret",
             ObjectKind::Config => "swarm.Config",
+            ObjectKind::SwarmInfo => "swarm.Info",
+            ObjectKind::ComponentVersion => "types.ComponentVersion",
         };
         typed(name, &json::parse(json).ok()?)
     }
