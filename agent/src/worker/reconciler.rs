@@ -388,7 +388,7 @@ impl Reconciler {
             slot.wanted() >= Wanted::Stopped && !slot.record.status.state.is_terminal()
         });
         let held: BTreeSet<HostPort> = stopping
-            .flat_map(|slot| slot.record.host_ports.iter().copied())
+            .flat_map(|slot| slot.record.held_ports())
             .collect();
         self.held_ports.send_if_modified(|before| {
             let changes = *before != held;
@@ -403,10 +403,11 @@ impl Reconciler {
                 let Some(slot) = self.slots.get_mut(&id) else {
                     return;
                 };
+                let had_ports = slot.record.held_ports().next().is_some();
                 slot.record = *record;
                 slot.reported = false;
                 complain(self.records.save_record(id, &slot.record));
-                if !slot.record.host_ports.is_empty() {
+                if slot.record.held_ports().next().is_some() || had_ports {
                     self.publish_held_ports();
                 }
             }

@@ -29,7 +29,7 @@ pub(crate) struct TaskRecord {
     pub(crate) name: String,
     /// Time between the stop signal and SIGKILL.
     pub(crate) grace: Duration,
-    /// Fixed ports that the container holds.
+    /// Fixed ports that the container is to have.
     #[serde(default)]
     pub(crate) host_ports: Vec<HostPort>,
 }
@@ -80,6 +80,13 @@ impl TaskRecord {
     /// Whether the agent itself has seen what the status says, so that managers may want to hear it.
     pub(crate) fn is_reportable(&self) -> bool {
         !self.status.timestamp.is_zero()
+    }
+
+    /// The ports of the host that the container has or is about to have, chosen ones too.
+    pub(crate) fn held_ports(&self) -> impl Iterator<Item = HostPort> {
+        let open = self.status.port_status.ports.iter();
+        let open = open.map(|port| (port.protocol, port.published_port));
+        self.host_ports.iter().copied().chain(open)
     }
 
     /// Takes what the managers have recorded, if that is further on. Tells whether it was.

@@ -229,8 +229,8 @@ fn ended(record: &TaskRecord, container: &Container) -> Move {
     };
     match (end.exit_code, cause) {
         (0, "") => Move::on(TaskState::Complete, "finished"),
-        (0, cause) => failed(cause.to_owned()),
-        (code, cause) => failed(exit_text(code, cause)),
+        (0, cause) => ran_and_failed(cause.to_owned()),
+        (code, cause) => ran_and_failed(exit_text(code, cause)),
     }
 }
 
@@ -251,6 +251,14 @@ fn exit_text(code: i64, cause: &str) -> String {
     match cause {
         "" => format!("task: non-zero exit ({code})"),
         cause => format!("task: non-zero exit ({code}): {cause}"),
+    }
+}
+
+/// The container did start, even if it ended before anybody saw it run.
+fn ran_and_failed(err: String) -> Move {
+    Move {
+        message: Some("started"),
+        ..failed(err)
     }
 }
 

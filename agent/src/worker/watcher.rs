@@ -4,7 +4,7 @@
 //! gone without closing the connection is noticed too.
 
 use super::backoff::Backoff;
-use crate::executor::{ContainerEvent, Executor, ExecutorError, OwnContainer};
+use crate::executor::{ContainerEvent, Executor, ExecutorError, OwnContainer, Step};
 use futures_util::StreamExt as _;
 use std::{sync::Arc, time::Duration};
 use swarm_types::NodeId;
@@ -77,6 +77,8 @@ async fn watch_connection(
     let mut connected = Some(connected);
     let mut due = tokio::time::interval(LIST_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Beside the events, so that a slow list does not hold them up.
+    let mut listing: Option<Step<'_, Vec<OwnContainer>>> = None;
     loop {
         let due_or_asked = async {
             tokio::select! {
@@ -90,8 +92,13 @@ async fn watch_connection(
                 Some(Err(error)) => return Ended::Engine(Some(error)),
                 None => return Ended::Engine(None),
             },
-            () = due_or_asked => match executor.list_own(node_id).await {
+            () = due_or_asked, if listing.is_none() => {
+                listing = Some(executor.list_own(node_id));
+                continue;
+            }
+            list = listed(&mut listing) => match list {
                 Ok(list) => {
+                    listing = None;
                     if let Some(connected) = connected.take() {
                         connected();
                     }
@@ -103,5 +110,15 @@ async fn watch_connection(
         if news.send(told).await.is_err() {
             return Ended::NobodyListens;
         }
+    }
+}
+
+/// The list that is under way; never, while there is none.
+async fn listed(
+    listing: &mut Option<Step<'_, Vec<OwnContainer>>>,
+) -> Result<Vec<OwnContainer>, ExecutorError> {
+    match listing {
+        Some(listing) => listing.await,
+        None => std::future::pending().await,
     }
 }

@@ -146,7 +146,7 @@ impl FakeCluster {
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().expect("not poisoned").clone()
+        self.shared.asked()
     }
 
     /// The next session that an agent opens.
@@ -236,6 +236,10 @@ fn reply(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 }
 
 impl Shared {
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+
     fn sign(&self, csr: &str, node: NodeId, role: Role) -> String {
         let subject = NodeSubject {
             node_id: node.as_str(),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod agent;
 pub(crate) mod cluster;
 pub(crate) mod engine;
 pub(crate) mod raw;
@@ -9,7 +10,7 @@ pub(crate) mod raw;
 use std::time::Duration;
 
 /// How long anything in a test may take before it counts as hanging.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for a condition.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -52,7 +52,7 @@ impl Raw {
     }
 
     async fn more(&mut self) -> usize {
-        let mut buffer = [0; 65536];
+        let mut buffer = vec![0; 65536];
         let length = soon("bytes", self.stream.read(&mut buffer))
             .await
             .expect("the other side is there");

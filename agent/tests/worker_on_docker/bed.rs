@@ -2,9 +2,10 @@
 
 use bollard::{
     API_DEFAULT_VERSION, Docker, body_full,
-    models::ContainerInspectResponse,
+    models::{ContainerInspectResponse, ContainerSummary},
     query_parameters::{
         CreateImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
@@ -55,6 +56,7 @@ impl Bed {
         let host = docker_host()?;
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path().join("worker");
+        remove_leftovers(&host, NodeId::from_random([seed; 16])).await;
         let mut bed = Self::at(&host, seed, &dir).await;
         bed._folder = Some(folder);
         Some(bed)
@@ -141,17 +143,7 @@ impl Bed {
 
     /// How many containers carry this node's id.
     pub(crate) async fn containers(&self) -> usize {
-        let label = format!("com.docker.swarm.node.id={}", self.node_id);
-        let filters = HashMap::from([("label".to_owned(), vec![label])]);
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        self.docker
-            .list_containers(Some(options))
-            .await
-            .expect("lists")
-            .len()
+        list_own(&self.docker, self.node_id).await.len()
     }
 
     /// Ends the case: the node leaves no container.
@@ -173,6 +165,36 @@ async fn open(host: &str, node_id: NodeId, dir: &Path) -> WorkerHandle {
     WorkerHandle::open(config, Arc::new(executor))
         .await
         .expect("opens")
+}
+
+async fn list_own(docker: &Docker, node_id: NodeId) -> Vec<ContainerSummary> {
+    let label = format!("com.docker.swarm.node.id={node_id}");
+    let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    docker.list_containers(Some(options)).await.expect("lists")
+}
+
+/// Containers of an earlier run that failed.
+async fn remove_leftovers(host: &str, node_id: NodeId) {
+    let docker = Docker::connect_with_unix(host, 120, API_DEFAULT_VERSION).expect("connects");
+    let docker = docker
+        .negotiate_version()
+        .await
+        .expect("the engine answers");
+    for container in list_own(&docker, node_id).await {
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
+        let id = container.id.expect("an id");
+        docker
+            .remove_container(&id, Some(options))
+            .await
+            .expect("removes");
+    }
 }
 
 async fn ensure_image(docker: &Docker) {

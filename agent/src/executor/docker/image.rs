@@ -188,7 +188,7 @@ async fn has_copy(link: &EngineLink, engine: &Engine, image: &str) -> Result<boo
         Ok(_) => Ok(true),
         // Not there, or no name at all: creating the container gives the engine's text.
         Err(error) if matches!(status_of(&error), Some(400 | 404)) => Ok(false),
-        Err(error) => Err(link.judge(engine, error).await),
+        Err(error) => Err(link.judge(engine, error)),
     }
 }
 
@@ -206,7 +206,7 @@ async fn pull(link: EngineLink, engine: Engine, image: String, idle_max: Duratio
                 return Err(PullError::Refused(error));
             }
             Ok(Some(Err(error))) => {
-                return Err(match link.judge(&engine, error).await {
+                return Err(match link.judge(&engine, error) {
                     ExecutorError::Refused(text) => PullError::Refused(text),
                     lost => PullError::EngineLost(Arc::new(lost)),
                 });

@@ -5,8 +5,11 @@
 
 use super::super::ExecutorError;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker, errors::Error as BollardError};
-use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// Longest wait for the engine to answer the first question of a new connection.
 const NEGOTIATION_MAX: Duration = Duration::from_secs(5);
@@ -54,7 +57,7 @@ impl Engine {
 #[derive(Clone)]
 pub(super) struct EngineLink {
     host: Arc<str>,
-    /// Held while negotiating, so that many loops that need the engine make one connection.
+    /// Never held while waiting: a loop may turn to something else in the middle of a negotiation.
     current: Arc<Mutex<Current>>,
 }
 
@@ -86,28 +89,35 @@ impl EngineLink {
 
     /// The present connection, or a new one.
     pub(super) async fn engine(&self) -> Result<Engine, ExecutorError> {
-        let mut current = self.current.lock().await;
-        if let Some(engine) = &current.engine {
-            return Ok(engine.clone());
+        if let Some(engine) = self.current().engine.clone() {
+            return Ok(engine);
         }
         let docker = self
             .negotiate()
             .await
             .map_err(|error| self.unreachable(error))?;
-        current.serial += 1;
         let ClientVersion {
             major_version,
             minor_version,
         } = docker.client_version();
         let api = ApiVersion(major_version, minor_version);
-        let engine = Engine {
-            docker,
-            api,
-            serial: current.serial,
-        };
         tracing::debug!(host = %self.host, %api, "connected to the container engine");
-        current.engine = Some(engine.clone());
-        Ok(engine)
+        let mut current = self.current();
+        current.serial += 1;
+        let serial = current.serial;
+        // Several loops may have negotiated at once; all their connections are good, and the last is kept.
+        Ok(current
+            .engine
+            .insert(Engine {
+                docker,
+                api,
+                serial,
+            })
+            .clone())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn negotiate(&self) -> Result<Docker, BollardError> {
@@ -123,10 +133,10 @@ impl EngineLink {
     }
 
     /// What an error of `engine` means. Forgets the connection if it is of no use any more.
-    pub(super) async fn judge(&self, engine: &Engine, error: BollardError) -> ExecutorError {
+    pub(super) fn judge(&self, engine: &Engine, error: BollardError) -> ExecutorError {
         let verdict = Verdict::on(&error);
         if verdict == Verdict::ConnectionLost {
-            let mut current = self.current.lock().await;
+            let mut current = self.current();
             if current
                 .engine
                 .as_ref()

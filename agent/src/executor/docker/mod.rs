@@ -124,7 +124,7 @@ impl DockerExecutor {
                 })
             }
             Err(error) if status_of(&error) == Some(409) => self.adopt(order, &engine, error).await,
-            Err(error) => Err(self.link.judge(&engine, error).await),
+            Err(error) => Err(self.link.judge(&engine, error)),
         }
     }
 
@@ -140,7 +140,7 @@ impl DockerExecutor {
             return Err(ExecutorError::Unready { what, source: None });
         };
         if view::task_of(&present) != Some(order.task_id) {
-            return Err(self.link.judge(engine, conflict).await);
+            return Err(self.link.judge(engine, conflict));
         }
         let gone = || ExecutorError::Unready {
             what: format!("the old container {} is just being removed", order.name),
@@ -162,7 +162,7 @@ impl DockerExecutor {
         match inspected.await {
             Ok(inspected) => Ok(Some(inspected)),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
-            Err(error) => Err(self.link.judge(engine, error).await),
+            Err(error) => Err(self.link.judge(engine, error)),
         }
     }
 
@@ -175,12 +175,12 @@ impl DockerExecutor {
             .build();
         match engine.docker().list_containers(Some(options)).await {
             Ok(list) => Ok(list.iter().filter_map(view::own_container).collect()),
-            Err(error) => Err(self.link.judge(&engine, error).await),
+            Err(error) => Err(self.link.judge(&engine, error)),
         }
     }
 
     /// Ends in success if the engine did it or there was nothing to do.
-    async fn settle(
+    fn settle(
         &self,
         engine: &Engine,
         result: Result<(), BollardError>,
@@ -188,7 +188,7 @@ impl DockerExecutor {
         match result {
             Ok(()) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
-            Err(error) => Err(self.link.judge(engine, error).await),
+            Err(error) => Err(self.link.judge(engine, error)),
         }
     }
 }
@@ -199,7 +199,7 @@ impl Executor for DockerExecutor {
             let engine = self.link.engine().await?;
             match engine.docker().info().await {
                 Ok(info) => Ok(describe::description(info)),
-                Err(error) => Err(self.link.judge(&engine, error).await),
+                Err(error) => Err(self.link.judge(&engine, error)),
             }
         })
     }
@@ -221,7 +221,7 @@ impl Executor for DockerExecutor {
                 .await
             {
                 Ok(()) => Ok(()),
-                Err(error) => Err(self.link.judge(&engine, error).await),
+                Err(error) => Err(self.link.judge(&engine, error)),
             }
         }))
     }
@@ -234,7 +234,7 @@ impl Executor for DockerExecutor {
             let options = StopContainerOptionsBuilder::new().t(seconds).build();
             let docker = engine.patient(grace);
             let stopped = docker.stop_container(id.as_str(), Some(options)).await;
-            self.settle(&engine, stopped).await
+            self.settle(&engine, stopped)
         })
     }
 
@@ -248,7 +248,7 @@ impl Executor for DockerExecutor {
                 .build();
             let docker = engine.patient(WORK_MAX);
             let removed = docker.remove_container(id.as_str(), Some(options)).await;
-            self.settle(&engine, removed).await
+            self.settle(&engine, removed)
         })
     }
 
@@ -283,18 +283,13 @@ impl Executor for DockerExecutor {
         futures_util::stream::once(stream)
             .flat_map(move |connected| match connected {
                 Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
-                Ok((engine, events)) => {
-                    let judged = events.then(move |event| {
-                        let engine = engine.clone();
-                        async move {
-                            match event {
-                                Ok(message) => Ok(container_event(&message)),
-                                Err(error) => Err(self.link.judge(&engine, error).await),
-                            }
-                        }
-                    });
-                    judged.filter_map(async |event| event.transpose()).boxed()
-                }
+                Ok((engine, events)) => events
+                    .filter_map(move |event| {
+                        let event = event.map_err(|error| self.link.judge(&engine, error));
+                        let told = event.map(|message| container_event(&message)).transpose();
+                        std::future::ready(told)
+                    })
+                    .boxed(),
             })
             .boxed()
     }

@@ -63,6 +63,14 @@ fn moves(state: TaskState, message: &'static str) -> Action {
     Action::Move(Move::on(state, message))
 }
 
+fn fails_after_start(err: &str) -> Action {
+    Action::Move(Move {
+        state: TaskState::Failed,
+        message: Some("started"),
+        err: err.into(),
+    })
+}
+
 fn fails(err: &str) -> Action {
     Action::Move(Move {
         state: TaskState::Failed,
@@ -171,12 +179,12 @@ fn an_unhealthy_container_is_put_down_and_its_task_fails() {
         let text = "task: non-zero exit (137): dockerexec: unhealthy container";
         assert_eq!(
             step(&record, &facts(Wanted::Running, &ended(137))),
-            fails(text)
+            fails_after_start(text)
         );
         // Docker calls this one complete, and does not replace it where only failures are replaced.
         assert_eq!(
             step(&record, &facts(Wanted::Running, &ended(0))),
-            fails("dockerexec: unhealthy container")
+            fails_after_start("dockerexec: unhealthy container")
         );
     }
 }
@@ -186,7 +194,7 @@ fn a_container_that_ended_or_vanished_fails_its_task() {
     for state in [TaskState::Starting, TaskState::Running] {
         assert_eq!(
             next(state, Wanted::Running, &ended(3)),
-            fails("task: non-zero exit (3)")
+            fails_after_start("task: non-zero exit (3)")
         );
         assert_eq!(
             next(state, Wanted::Running, &Seen::Missing),
@@ -207,7 +215,7 @@ fn a_container_that_ended_or_vanished_fails_its_task() {
         let seen = present(Phase::Ended(end));
         assert_eq!(
             next(state, Wanted::Running, &seen),
-            fails("task: non-zero exit (128): no space left")
+            fails_after_start("task: non-zero exit (128): no space left")
         );
     }
 }
