@@ -19,7 +19,7 @@ const ROOT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Pauses between requests for a certificate while the cluster has no leader: the first, and the longest.
 const ISSUE_PAUSE_MIN: Duration = Duration::from_secs(1);
-const ISSUE_PAUSE_MAX: Duration = Duration::from_secs(30);
+const ISSUE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A checked first certificate, not saved yet.
 #[derive(Debug)]

@@ -38,6 +38,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 const STATUS_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a list of nodes at most: some kilobytes a node.
 const NODES_BYTES_MAX: usize = 64 << 20;
+/// How long a manager may take to get itself out of the group: the others have to agree.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a manager may take to stop in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -322,6 +324,28 @@ pub async fn count_managers(socket: &std::path::Path, own: NodeId) -> Option<Man
         }
     }
     Some(counts)
+}
+
+/// Lets the manager behind this socket take itself out of the group, so that the others are no weaker for its absence. A
+/// refusal is only logged: whoever calls this leaves in any case. The last manager cannot, and one without a leader neither.
+pub async fn leave_group(socket: &std::path::Path) {
+    let endpoint = Endpoint::Unix(socket.to_owned());
+    let asked = backend::ask(
+        &endpoint,
+        Method::POST,
+        "/internal/leave",
+        LEAVE_TIMEOUT,
+        STATUS_BYTES_MAX,
+    )
+    .await;
+    match asked {
+        Ok(answer) if answer.status.is_success() => {}
+        Ok(answer) => {
+            let reason = String::from_utf8_lossy(&answer.body).into_owned();
+            tracing::warn!(status = %answer.status, reason, "the other managers still count on this one");
+        }
+        Err(error) => tracing::warn!(%error, "the other managers still count on this one"),
+    }
 }
 
 /// Tells the manager behind this socket that the node's certificate was replaced. One that does not answer reads it when

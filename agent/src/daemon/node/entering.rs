@@ -56,7 +56,7 @@ impl NodeLoop {
                     reply,
                 };
             }
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => self.reply(reply, Err(error)),
         }
     }
 
@@ -173,7 +173,7 @@ impl NodeLoop {
             }
         }
         if let Waiting::Init { reply, .. } = std::mem::replace(&mut self.waiting, Waiting::Nobody) {
-            drop(reply.send(Err(error)));
+            self.reply(reply, Err(error));
         }
     }
 
@@ -190,7 +190,7 @@ impl NodeLoop {
                     reply,
                 };
             }
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => self.reply(reply, Err(error)),
         }
     }
 
@@ -247,7 +247,7 @@ impl NodeLoop {
                 // Whoever still waits is told; else it stays to be seen.
                 let shown = match std::mem::replace(&mut self.waiting, Waiting::Nobody) {
                     Waiting::Join { reply, .. } => {
-                        drop(reply.send(Err(error)));
+                        self.reply(reply, Err(error));
                         String::new()
                     }
                     _ => error.to_string(),

@@ -46,7 +46,7 @@ impl NodeLoop {
                 if let Waiting::Join { reply, .. } =
                     std::mem::replace(&mut self.waiting, Waiting::Nobody)
                 {
-                    drop(reply.send(Err(JoinError::BrokenOff(LEFT))));
+                    self.reply(reply, Err(JoinError::BrokenOff(LEFT)));
                 }
                 self.state = State::Outside {
                     error: String::new(),
@@ -83,6 +83,9 @@ impl NodeLoop {
         };
         let saved = RecordFile::new(&self.host.paths.state_dir).save(&record);
         saved.map_err(|error| LeaveError::State(chain(&error)))?;
+        if view.manager != ManagerView::None {
+            supervisor::leave_group(&self.host.paths.manager_socket).await;
+        }
         let farewell = member.farewell();
         let stuck = State::Stuck {
             record,

@@ -60,7 +60,12 @@ pub(crate) struct NodeLoop {
     pub(crate) view: watch::Sender<NodeView>,
     pub(crate) state: State,
     pub(crate) waiting: Waiting,
+    /// Answers to give once the view shows what they tell.
+    replies: Vec<Reply>,
 }
+
+/// An answer with everything in it.
+type Reply = Box<dyn FnOnce() + Send>;
 
 /// What ended the loop's wait.
 enum Wake {
@@ -85,7 +90,13 @@ impl NodeLoop {
             view,
             state,
             waiting: Waiting::Nobody,
+            replies: Vec::new(),
         }
+    }
+
+    /// Answers a caller once the view shows what the answer tells. A caller that is gone needs no answer.
+    pub(crate) fn reply<T: Send + 'static>(&mut self, to: oneshot::Sender<T>, answer: T) {
+        self.replies.push(Box::new(move || drop(to.send(answer))));
     }
 
     /// Runs until told to stop, or until every handle is gone.
@@ -93,6 +104,7 @@ impl NodeLoop {
         loop {
             self.settle().await;
             self.publish();
+            self.replies.drain(..).for_each(|reply| reply());
             self.answer();
             match self.wake().await {
                 Wake::News => {}
@@ -101,8 +113,7 @@ impl NodeLoop {
                 Wake::Command(Some(Command::Join(request, reply))) => self.join(&request, reply),
                 Wake::Command(Some(Command::Leave { force, reply })) => {
                     let result = self.leave(force).await;
-                    self.publish();
-                    drop(reply.send(result));
+                    self.reply(reply, result);
                 }
                 Wake::Command(Some(Command::Stop {
                     keep_manager,
