@@ -1,5 +1,6 @@
 //! The daemon that a command talks to, and the user's settings.
 
+use crate::absent;
 use crate::failure::{Failure, Outcome};
 use crate::line::values;
 use crate::output::warn;
@@ -151,7 +152,7 @@ impl Api {
     /// # Errors
     /// What the daemon refuses, in its words.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        Ok(self.client.get(path).fetch().await?)
+        decode(&self.client.get(path).send().await?.bytes().await?)
     }
 
     /// Reads an object as the daemon wrote it.
@@ -237,6 +238,10 @@ impl Api {
     pub(crate) async fn dial(&self) -> Result<swarm_client::Connection, ConnectError> {
         self.client.dial().await
     }
+}
+
+fn decode<T: DeserializeOwned>(text: &[u8]) -> Outcome<T> {
+    absent::read_text(text).map_err(|e| Failure::new(format!("Error reading JSON: {e}")))
 }
 
 fn with_body(request: RequestBuilder, body: Option<&impl Serialize>) -> RequestBuilder {
