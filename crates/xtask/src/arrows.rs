@@ -57,7 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are for tests: they may use everything, and others only in their tests.
-const FOR_TESTS: &[&str] = &["swarm-testkit", "swarm-tests"];
+const FOR_TESTS: &[&str] = &["swarm-testkit", "swarm-tests", "swarm-benchmarks"];
 
 /// Crates with neither I/O, clock nor randomness: what they do follows from their arguments alone.
 const PURE: &[&str] = &[
