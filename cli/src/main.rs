@@ -4,6 +4,7 @@
 //! cluster logic that the API does not offer, keeps nothing between two runs, and so can be of another version than the
 //! daemons it talks to.
 
+mod absent;
 mod command;
 mod failure;
 mod image;

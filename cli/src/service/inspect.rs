@@ -1,6 +1,7 @@
 //! `service inspect`.
 
 use super::pretty;
+use crate::absent;
 use crate::failure::{Failure, Outcome};
 use crate::inspect::{Form, InspectFlags, Inspection};
 use crate::output::print;
@@ -34,7 +35,7 @@ pub(super) async fn inspect(
         for word in services {
             let json = read(word, session).await?;
             let service: Service =
-                serde_json::from_str(&json).map_err(|e| Failure::new(e.to_string()))?;
+                absent::read_text(json.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
             text.push_str(&pretty::pretty(&service, now));
             text.push('\n');
         }

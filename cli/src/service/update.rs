@@ -3,6 +3,7 @@
 use super::environment::own_variable;
 use super::flags::UpdateFlags;
 use super::{pin, progress, spec};
+use crate::absent;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print_line, warn};
 use crate::overlay;
@@ -41,7 +42,7 @@ impl Stored {
     /// # Errors
     /// If it is not what this program knows.
     pub(super) fn spec(&self) -> Outcome<ServiceSpec> {
-        ServiceSpec::deserialize(&self.raw)
+        absent::read(self.raw.clone())
             .map_err(|e| Failure::new(format!("cannot read the service's spec: {e}")))
     }
 

@@ -1,6 +1,7 @@
 //! `info`.
 
 use super::{FormatArgs, VERSION};
+use crate::absent;
 use crate::failure::{Failure, Outcome};
 use crate::line::Invocation;
 use crate::output::{print, warn};
@@ -61,7 +62,7 @@ impl Info {
         }
         let wrong =
             |e: serde_json::Error| Failure::new(format!("cannot read the daemon's answer: {e}"));
-        let part: Part = serde_json::from_str(json).map_err(wrong)?;
+        let part: Part = absent::read_text(json.as_bytes()).map_err(wrong)?;
         Ok(Self {
             json: serde_json::from_str(json).map_err(wrong)?,
             swarm: part.swarm,

@@ -131,7 +131,7 @@ impl Tracker {
         if converged {
             let since = *self.converged_at.get_or_insert(now);
             if let Some(left) = self.monitor().checked_sub(now.saturating_sub(since)) {
-                let seconds = left.as_secs() + 1;
+                let seconds = (left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1);
                 let text = format!("Waiting {seconds} seconds to verify that tasks are stable...");
                 out.push(Shown::line("verify", text));
             }
