@@ -15,6 +15,7 @@ use crate::{
     store::Leadership,
 };
 use anyhow::{Context, Result, bail};
+use openraft::ServerState;
 use serde::Deserialize;
 use std::{
     fs,
@@ -345,7 +346,10 @@ async fn serve_until_stopped(stop: &Notify, raft: &RaftNode) -> Result<u8> {
     let expelled = async {
         let expelled = metrics.wait_for(|m| {
             let membership = m.membership_config.membership();
-            membership.nodes().next().is_some() && membership.get_node(&raft.raft_id).is_none()
+            let is_out = membership.nodes().next().is_some() && membership.get_node(&raft.raft_id).is_none();
+            // A leader that takes itself out knows first. If it went before the others have it, they would wait for its vote.
+            let is_told = m.state != ServerState::Leader || m.last_applied >= *m.membership_config.log_id();
+            is_out && is_told
         });
         expelled.await.map(|_| ())
     };

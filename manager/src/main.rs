@@ -26,14 +26,18 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match runtime.block_on(swarm_manager::daemon::run(config)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the manager cannot go on");
-            ExitCode::FAILURE
-        }
-    };
+    let ended = runtime.block_on(swarm_manager::daemon::run(config));
+    if let Err(error) = &ended {
+        tracing::error!(error = format!("{error:#}"), "the manager cannot go on");
+    }
     // Blocking threads may still write; they must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    code
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // The last line, in plain words whatever the form of the log: the agent tells it to whoever waits for us.
+            eprintln!("swarm-manager: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -174,7 +174,7 @@ pub fn texts_at(values: &[Value], pointer: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Files below an agent's state folder, with their paths inside it. Sockets and folders are left out.
+/// Files below an agent's state folder, with their paths inside it. Sockets, folders and logs are left out.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -193,7 +193,7 @@ fn collect_files(base: &Path, folder: &Path, files: &mut BTreeSet<String>) -> Re
         let kind = entry.file_type()?;
         if kind.is_dir() {
             collect_files(base, &entry.path(), files)?;
-        } else if kind.is_file() {
+        } else if kind.is_file() && entry.path().extension().is_none_or(|kind| kind != "log") {
             files.insert(entry.path().strip_prefix(base)?.display().to_string());
         }
     }

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{
-    all_containers, check_every, create, gone, inspect, live, node_of, remove, said, service, spread, task_lines,
+    all_containers, check_every, create, gone, inspect, live, node_of, remove, said, service,
+    spread, task_lines,
 };
 use swarm_tests::{LATER, Life, SOON, create_service, service_spec, task_containers, text_at};
 
@@ -24,7 +25,10 @@ fn workers_that_fail_lose_their_tasks() -> Result<()> {
     check_every(
         &cluster,
         &[
-            ("a worker that is cut off keeps its containers and catches up", worker_cut_off),
+            (
+                "a worker that is cut off keeps its containers and catches up",
+                worker_cut_off,
+            ),
             ("a killed host", killed_host),
             ("a host without power", host_without_power),
         ],
@@ -38,7 +42,10 @@ fn daemons_that_fail_lose_nothing() -> Result<()> {
         &cluster,
         &[
             ("dockerd stops and starts", dockerd_stops_and_starts),
-            ("the agent is killed while its service grows", agent_killed_while_scaling_up),
+            (
+                "the agent is killed while its service grows",
+                agent_killed_while_scaling_up,
+            ),
             ("the agent is restarted", agent_is_restarted),
             ("the only manager is killed", only_manager_is_killed),
         ],
@@ -67,15 +74,29 @@ fn lives(cluster: &Cluster, numbers: &[u8]) -> Result<BTreeMap<String, Life>> {
 }
 
 /// Waits until `count` tasks of a service run and none of them is on the node. Gives the time it took since `start`.
-fn moved_away(cluster: &Cluster, name: &str, count: usize, node: &str, start: Instant, limit: Duration) -> Result<Duration> {
+fn moved_away(
+    cluster: &Cluster,
+    name: &str,
+    count: usize,
+    node: &str,
+    start: Instant,
+    limit: Duration,
+) -> Result<Duration> {
     cluster.until(&format!("{count} tasks of {name} elsewhere"), LATER, || {
         let tasks = cluster.running_tasks(name)?;
         let elsewhere = tasks.iter().filter(|task| task["NodeID"] != node).count();
-        ensure!(elsewhere == count && tasks.len() == count, "{}", task_lines(cluster, name)?);
+        ensure!(
+            elsewhere == count && tasks.len() == count,
+            "{}",
+            task_lines(cluster, name)?
+        );
         Ok(())
     })?;
     let took = start.elapsed();
-    ensure!(took < limit, "tasks of {name} were elsewhere only after {took:?}, limit {limit:?}");
+    ensure!(
+        took < limit,
+        "tasks of {name} were elsewhere only after {took:?}, limit {limit:?}"
+    );
     Ok(took)
 }
 
@@ -103,7 +124,10 @@ fn worker_cut_off(cluster: &Cluster) -> Result<()> {
     println!("tasks of a host that is cut off run elsewhere after {took:?}");
     said(cluster, &["service", "rm", "ends"])?;
     // Cut off, it goes on as it was.
-    ensure!(task_containers(cluster.host(3))? == there, "containers of a host that is cut off were touched");
+    ensure!(
+        task_containers(cluster.host(3))? == there,
+        "containers of a host that is cut off were touched"
+    );
     let old = all_containers(cluster, 3, "stays")?;
 
     let start = Instant::now();
@@ -112,7 +136,11 @@ fn worker_cut_off(cluster: &Cluster) -> Result<()> {
     println!("healed, the host is ready after {:?}", start.elapsed());
     gone(cluster, &["ends"], SOON)?;
     let tasks = cluster.wait_running("work", 6, SOON)?;
-    ensure!(tasks.iter().all(|task| task["NodeID"] != node.as_str()), "nothing moves back: {}", task_lines(cluster, "work")?);
+    ensure!(
+        tasks.iter().all(|task| task["NodeID"] != node.as_str()),
+        "nothing moves back: {}",
+        task_lines(cluster, "work")?
+    );
     cluster.wait_running("stays", 3, SOON)?;
     println!("and has what it should have after {:?}", start.elapsed());
     let new = all_containers(cluster, 3, "stays")?;
@@ -132,8 +160,21 @@ fn killed_host(cluster: &Cluster) -> Result<()> {
     let took = moved_away(cluster, "moves", 6, &node, start, BROKEN)?;
     println!("tasks of a killed host run elsewhere after {took:?}");
     let after = lives(cluster, &[1, 2])?;
-    ensure!(others.iter().all(|(id, life)| after.get(id) == Some(life)), "containers of other hosts were touched");
-    let row = said(cluster, &["node", "ls", "--format", "{{.Hostname}} {{.Status}}", "--filter", "name=h3"])?;
+    ensure!(
+        others.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "containers of other hosts were touched"
+    );
+    let row = said(
+        cluster,
+        &[
+            "node",
+            "ls",
+            "--format",
+            "{{.Hostname}} {{.Status}}",
+            "--filter",
+            "name=h3",
+        ],
+    )?;
     ensure!(row == "h3 Down", "{row}");
 
     let start = Instant::now();
@@ -143,8 +184,16 @@ fn killed_host(cluster: &Cluster) -> Result<()> {
     println!("booted, the host is ready after {:?}", start.elapsed());
     cluster.wait_running("each", 3, SOON)?;
     let tasks = cluster.wait_running("moves", 6, SOON)?;
-    ensure!(tasks.iter().all(|task| task["NodeID"] != node.as_str()), "nothing moves back: {}", task_lines(cluster, "moves")?);
-    ensure!(spread(cluster, "each")?.len() == 3, "{:?}", spread(cluster, "each")?);
+    ensure!(
+        tasks.iter().all(|task| task["NodeID"] != node.as_str()),
+        "nothing moves back: {}",
+        task_lines(cluster, "moves")?
+    );
+    ensure!(
+        spread(cluster, "each")?.len() == 3,
+        "{:?}",
+        spread(cluster, "each")?
+    );
     remove(cluster, &["moves", "each"])?;
     nothing_left(cluster, 3, &["moves", "each"])
 }
@@ -162,9 +211,24 @@ fn nothing_left(cluster: &Cluster, number: u8, names: &[&str]) -> Result<()> {
 
 fn host_without_power(cluster: &Cluster) -> Result<()> {
     let node = node_of(cluster, 2)?;
-    create(cluster, &["--name", "power", "--replicas", "4", "--constraint", "node.role==worker", SLEEP])?;
+    create(
+        cluster,
+        &[
+            "--name",
+            "power",
+            "--replicas",
+            "4",
+            "--constraint",
+            "node.role==worker",
+            SLEEP,
+        ],
+    )?;
     cluster.wait_running("power", 4, SOON)?;
-    ensure!(spread(cluster, "power")?.get("h2") == Some(&2), "{:?}", spread(cluster, "power")?);
+    ensure!(
+        spread(cluster, "power")?.get("h2") == Some(&2),
+        "{:?}",
+        spread(cluster, "power")?
+    );
     let start = Instant::now();
     cluster.host(2).power_off()?;
     let took = moved_away(cluster, "power", 4, &node, start, SILENT)?;
@@ -178,8 +242,30 @@ fn host_without_power(cluster: &Cluster) -> Result<()> {
 }
 
 fn dockerd_stops_and_starts(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "engine", "--replicas", "6", "--restart-delay", "1s", SLEEP])?;
-    create(cluster, &["--name", "pinned", "--constraint", "node.hostname==h3", "--restart-delay", "1s", SLEEP])?;
+    create(
+        cluster,
+        &[
+            "--name",
+            "engine",
+            "--replicas",
+            "6",
+            "--restart-delay",
+            "1s",
+            SLEEP,
+        ],
+    )?;
+    create(
+        cluster,
+        &[
+            "--name",
+            "pinned",
+            "--constraint",
+            "node.hostname==h3",
+            "--restart-delay",
+            "1s",
+            SLEEP,
+        ],
+    )?;
     cluster.wait_running("engine", 6, SOON)?;
     cluster.wait_running("pinned", 1, SOON)?;
     let others = lives(cluster, &[1, 2])?;
@@ -188,12 +274,24 @@ fn dockerd_stops_and_starts(cluster: &Cluster) -> Result<()> {
     cluster.host(3).start_dockerd()?;
     let start = Instant::now();
     let back = live(cluster, "pinned")?;
-    println!("dockerd is back, tasks run on its host again after {:?}", start.elapsed());
+    println!(
+        "dockerd is back, tasks run on its host again after {:?}",
+        start.elapsed()
+    );
     ensure!(back.host == 3, "it is on host {}", back.host);
     cluster.wait_running("engine", 6, SOON)?;
-    ensure!(cluster.agent(3).process().is_some_and(|process| process.pid == agent), "the agent ended");
+    ensure!(
+        cluster
+            .agent(3)
+            .process()
+            .is_some_and(|process| process.pid == agent),
+        "the agent ended"
+    );
     let after = lives(cluster, &[1, 2])?;
-    ensure!(others.iter().all(|(id, life)| after.get(id) == Some(life)), "containers of other hosts were touched");
+    ensure!(
+        others.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "containers of other hosts were touched"
+    );
 
     // Killed it leaves its containers running: they are found again or replaced, but never doubled.
     cluster.host(3).kill_dockerd()?;
@@ -204,7 +302,18 @@ fn dockerd_stops_and_starts(cluster: &Cluster) -> Result<()> {
 }
 
 fn agent_killed_while_scaling_up(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "grows", "--replicas", "2", "--constraint", "node.hostname==h3", SLEEP])?;
+    create(
+        cluster,
+        &[
+            "--name",
+            "grows",
+            "--replicas",
+            "2",
+            "--constraint",
+            "node.hostname==h3",
+            SLEEP,
+        ],
+    )?;
     cluster.wait_running("grows", 2, SOON)?;
     let before = task_containers(cluster.host(3))?;
     said(cluster, &["service", "scale", "--detach", "grows=12"])?;
@@ -221,37 +330,75 @@ fn agent_killed_while_scaling_up(cluster: &Cluster) -> Result<()> {
     cluster.wait_running("grows", 12, LATER)?;
     let all = all_containers(cluster, 3, "grows")?;
     let tasks: BTreeSet<_> = all.iter().map(|(task, _)| task).collect();
-    ensure!(tasks.len() == all.len() && all.len() == 12, "tasks with two containers, or lost ones: {all:?}");
-    ensure!(made.iter().all(|pair| all.contains(pair)), "containers were replaced: {made:?} {all:?}");
+    ensure!(
+        tasks.len() == all.len() && all.len() == 12,
+        "tasks with two containers, or lost ones: {all:?}"
+    );
+    ensure!(
+        made.iter().all(|pair| all.contains(pair)),
+        "containers were replaced: {made:?} {all:?}"
+    );
     let after = task_containers(cluster.host(3))?;
-    ensure!(before.iter().all(|(id, life)| after.get(id) == Some(life)), "containers were restarted");
-    ensure!(cluster.tasks("grows")?.len() == 12, "tasks failed: {}", task_lines(cluster, "grows")?);
+    ensure!(
+        before.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "containers were restarted"
+    );
+    ensure!(
+        cluster.tasks("grows")?.len() == 12,
+        "tasks failed: {}",
+        task_lines(cluster, "grows")?
+    );
     remove(cluster, &["grows"])
 }
 
 fn agent_is_restarted(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "adopted", "--mode", "global", "--restart-delay", "0s", SLEEP])?;
+    create(
+        cluster,
+        &[
+            "--name",
+            "adopted",
+            "--mode",
+            "global",
+            "--restart-delay",
+            "0s",
+            SLEEP,
+        ],
+    )?;
     let tasks = cluster.wait_running("adopted", 3, SOON)?;
     let before = lives(cluster, &[1, 2, 3])?;
     cluster.agent(3).restart()?;
     cluster.agent(2).stop()?;
     // One that ends while nobody looks is noticed afterwards.
-    let victim = tasks.iter().map(|task| inspect(cluster, task)).find(|live| live.as_ref().is_ok_and(|live| live.host == 2));
+    let victim = tasks
+        .iter()
+        .map(|task| inspect(cluster, task))
+        .find(|live| live.as_ref().is_ok_and(|live| live.host == 2));
     let victim = victim.context("no task on h2")??;
     cluster.host(2).docker(&["kill", &victim.id()?])?.ok()?;
     cluster.agent(2).start_again()?;
     cluster.until("a successor of what ended meanwhile", LATER, || {
         let running = cluster.running_tasks("adopted")?;
         ensure!(running.len() == 3, "{}", task_lines(cluster, "adopted")?);
-        ensure!(running.iter().all(|task| task["ID"] != victim.task["ID"]), "{}", task_lines(cluster, "adopted")?);
+        ensure!(
+            running.iter().all(|task| task["ID"] != victim.task["ID"]),
+            "{}",
+            task_lines(cluster, "adopted")?
+        );
         Ok(())
     })?;
     cluster.wait_running("adopted", 3, SOON)?;
     let mut kept = before.clone();
     kept.remove(&victim.id()?);
     let after = lives(cluster, &[1, 2, 3])?;
-    ensure!(kept.iter().all(|(id, life)| after.get(id) == Some(life)), "{before:?}\n{after:?}");
-    let failed = cluster.tasks("adopted")?.iter().filter(|task| task["DesiredState"] != "running").count();
+    ensure!(
+        kept.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "{before:?}\n{after:?}"
+    );
+    let failed = cluster
+        .tasks("adopted")?
+        .iter()
+        .filter(|task| task["DesiredState"] != "running")
+        .count();
     ensure!(failed == 1, "{}", task_lines(cluster, "adopted")?);
     remove(cluster, &["adopted"])
 }
@@ -262,24 +409,39 @@ fn only_manager_is_killed(cluster: &Cluster) -> Result<()> {
     let before = lives(cluster, &[1, 2, 3])?;
     let start = Instant::now();
     cluster.agent(1).manager().context("no manager")?.kill()?;
-    let id = cluster.until("a write", LATER, || create_service(cluster, 1, &service_spec("after", SLEEP, 3)))?;
-    println!("the only manager was killed, it takes writes again after {:?}", start.elapsed());
+    let id = cluster.until("a write", LATER, || {
+        create_service(cluster, 1, &service_spec("after", SLEEP, 3))
+    })?;
+    println!(
+        "the only manager was killed, it takes writes again after {:?}",
+        start.elapsed()
+    );
     cluster.wait_running("after", 3, LATER)?;
-    ensure!(service(cluster, "after")?["ID"] == id.as_str(), "another service");
+    ensure!(
+        service(cluster, "after")?["ID"] == id.as_str(),
+        "another service"
+    );
     cluster.wait_ready(1, 2)?;
     cluster.wait_running("alone", 3, SOON)?;
     let after = lives(cluster, &[1, 2, 3])?;
-    ensure!(before.iter().all(|(id, life)| after.get(id) == Some(life)), "containers were touched");
+    ensure!(
+        before.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "containers were touched"
+    );
     remove(cluster, &["alone", "after"])
 }
 
 /// The number of the host whose manager leads.
 fn leader(cluster: &Cluster) -> Result<u8> {
     let nodes = cluster.nodes()?;
-    let leader = nodes.iter().find(|node| node["ManagerStatus"]["Leader"] == true);
+    let leader = nodes
+        .iter()
+        .find(|node| node["ManagerStatus"]["Leader"] == true);
     let leader = leader.with_context(|| format!("nobody leads: {nodes:?}"))?;
     let hostname = text_at(leader, "/Description/Hostname").context("no hostname")?;
-    let number = hostname.strip_prefix('h').and_then(|number| number.parse().ok());
+    let number = hostname
+        .strip_prefix('h')
+        .and_then(|number| number.parse().ok());
     number.with_context(|| format!("not a host: {hostname}"))
 }
 
@@ -293,7 +455,10 @@ struct Written {
 
 /// Creates services without tasks on the hosts in turn until it is told to stop.
 fn write(cluster: &Cluster, hosts: &[u8], stop: &AtomicBool) -> Written {
-    let mut written = Written { acknowledged: Vec::new(), gap: Duration::ZERO };
+    let mut written = Written {
+        acknowledged: Vec::new(),
+        gap: Duration::ZERO,
+    };
     let mut last = Instant::now();
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -321,13 +486,25 @@ fn leaders_manager_is_killed(cluster: &Cluster) -> Result<()> {
     let (written, next) = thread::scope(|scope| {
         let writer = scope.spawn(|| write(cluster, &others, &stop));
         let killed = (|| {
-            let count = || Ok::<_, anyhow::Error>(cluster.api(others[0], &Request::get("/services"))?.json()?.as_array().map_or(0, Vec::len));
+            let count = || {
+                Ok::<_, anyhow::Error>(
+                    cluster
+                        .api(others[0], &Request::get("/services"))?
+                        .json()?
+                        .as_array()
+                        .map_or(0, Vec::len),
+                )
+            };
             cluster.until("some writes", SOON, || {
                 ensure!(count()? > 5, "only {}", count()?);
                 Ok(())
             })?;
             let start = Instant::now();
-            cluster.agent(leads).manager().context("no manager")?.kill()?;
+            cluster
+                .agent(leads)
+                .manager()
+                .context("no manager")?
+                .kill()?;
             cluster.until("a write under the next leader", LATER, || {
                 create_service(cluster, others[0], &service_spec("first-after", SLEEP, 0))
             })?;
@@ -351,20 +528,47 @@ fn leaders_manager_is_killed(cluster: &Cluster) -> Result<()> {
     ensure!(next < SOON, "the next write took {next:?}");
     cluster.wait_ready(3, 0)?;
     for number in 1..=3 {
-        let Value::Array(services) = cluster.api(number, &Request::get("/services"))?.json()? else {
+        let Value::Array(services) = cluster.api(number, &Request::get("/services"))?.json()?
+        else {
             return Err(anyhow!("not a list"));
         };
-        let found: BTreeSet<_> = services.iter().filter_map(|service| text_at(service, "/Spec/Name")).collect();
-        let lost: Vec<_> = written.acknowledged.iter().filter(|name| !found.contains(*name)).collect();
-        ensure!(lost.is_empty(), "h{number} does not know writes that were acknowledged: {lost:?}");
-        ensure!(found.contains("first-after"), "h{number} does not know the first write");
+        let found: BTreeSet<_> = services
+            .iter()
+            .filter_map(|service| text_at(service, "/Spec/Name"))
+            .collect();
+        let lost: Vec<_> = written
+            .acknowledged
+            .iter()
+            .filter(|name| !found.contains(*name))
+            .collect();
+        ensure!(
+            lost.is_empty(),
+            "h{number} does not know writes that were acknowledged: {lost:?}"
+        );
+        ensure!(
+            found.contains("first-after"),
+            "h{number} does not know the first write"
+        );
     }
     // Nothing was restarted for it, on no host.
     cluster.wait_running("runs", 6, SOON)?;
     let after = lives(cluster, &[1, 2, 3])?;
-    ensure!(after == before, "containers were touched:\n{before:?}\n{after:?}");
-    ensure!(cluster.tasks("runs")?.len() == 6, "{}", task_lines(cluster, "runs")?);
-    ensure!(cluster.agents().iter().all(|agent| agent.manager().is_some()), "a manager was not started again");
+    ensure!(
+        after == before,
+        "containers were touched:\n{before:?}\n{after:?}"
+    );
+    ensure!(
+        cluster.tasks("runs")?.len() == 6,
+        "{}",
+        task_lines(cluster, "runs")?
+    );
+    ensure!(
+        cluster
+            .agents()
+            .iter()
+            .all(|agent| agent.manager().is_some()),
+        "a manager was not started again"
+    );
     let mut names: Vec<_> = written.acknowledged.iter().map(String::as_str).collect();
     names.extend(["first-after", "runs"]);
     remove(cluster, &names)
@@ -382,42 +586,86 @@ fn managers_host_is_killed(cluster: &Cluster) -> Result<()> {
     let created = cluster.until("a write without the dead manager", LATER, || {
         create_service(cluster, others[1], &service_spec("two-of-three", SLEEP, 2))
     })?;
-    println!("the leader's host was killed, next write after {:?}", start.elapsed());
+    println!(
+        "the leader's host was killed, next write after {:?}",
+        start.elapsed()
+    );
     let took = moved_away(cluster, "three", 6, &node, start, Duration::from_secs(60))?;
     println!("its tasks run elsewhere after {took:?}");
     cluster.wait_running("two-of-three", 2, SOON)?;
     let after = lives(cluster, &others)?;
-    ensure!(before.iter().all(|(id, life)| after.get(id) == Some(life)), "containers of other hosts were touched");
+    ensure!(
+        before.iter().all(|(id, life)| after.get(id) == Some(life)),
+        "containers of other hosts were touched"
+    );
     for number in &others {
-        let found = cluster.api(*number, &Request::get(&format!("/services/{created}")))?.json()?;
+        let found = cluster
+            .api(*number, &Request::get(&format!("/services/{created}")))?
+            .json()?;
         ensure!(found["Spec"]["Name"] == "two-of-three", "{found}");
     }
     cluster.until("what is said of the dead manager", LATER, || {
         let node = cluster.node(leads)?;
         ensure!(node["Status"]["State"] == "down", "{}", node["Status"]);
-        ensure!(node["ManagerStatus"]["Reachability"] == "unreachable", "{}", node["ManagerStatus"]);
-        ensure!(node["ManagerStatus"]["Leader"] != true, "{}", node["ManagerStatus"]);
+        ensure!(
+            node["ManagerStatus"]["Reachability"] == "unreachable",
+            "{}",
+            node["ManagerStatus"]
+        );
+        ensure!(
+            node["ManagerStatus"]["Leader"] != true,
+            "{}",
+            node["ManagerStatus"]
+        );
         Ok(())
     })?;
-    let on = cluster.swarm(others[0], &["service", "ls", "--format", "{{.Replicas}}", "--filter", "name=three"])?.ok()?;
+    let on = cluster
+        .swarm(
+            others[0],
+            &[
+                "service",
+                "ls",
+                "--format",
+                "{{.Replicas}}",
+                "--filter",
+                "name=three",
+            ],
+        )?
+        .ok()?;
     ensure!(on == "6/6", "{on}");
 
     cluster.host(leads).power_on()?;
     cluster.agent(leads).start_again()?;
     cluster.wait_ready(3, 0)?;
-    let back = cluster.api(leads, &Request::get("/services/two-of-three"))?.json()?;
-    ensure!(back["ID"] == created.as_str() && back["Spec"]["Mode"] == json!({"Replicated": {"Replicas": 2}}), "{back}");
+    let back = cluster
+        .api(leads, &Request::get("/services/two-of-three"))?
+        .json()?;
+    ensure!(
+        back["ID"] == created.as_str()
+            && back["Spec"]["Mode"] == json!({"Replicated": {"Replicas": 2}}),
+        "{back}"
+    );
     nothing_running(cluster, leads, "three")?;
     cluster.wait_running("three", 6, SOON)?;
-    cluster.swarm(leads, &["service", "rm", "three", "two-of-three"])?.ok()?;
+    cluster
+        .swarm(leads, &["service", "rm", "three", "two-of-three"])?
+        .ok()?;
     gone(cluster, &["three", "two-of-three"], SOON)
 }
 
 /// Waits until no container of a service runs on a host.
 fn nothing_running(cluster: &Cluster, number: u8, name: &str) -> Result<()> {
-    cluster.until(&format!("nothing of {name} running on h{number}"), SOON, || {
-        let left: Vec<_> = cluster.containers(name)?.into_iter().filter(|(host, _)| *host == number).collect();
-        ensure!(left.is_empty(), "{left:?}");
-        Ok(())
-    })
+    cluster.until(
+        &format!("nothing of {name} running on h{number}"),
+        SOON,
+        || {
+            let left: Vec<_> = cluster
+                .containers(name)?
+                .into_iter()
+                .filter(|(host, _)| *host == number)
+                .collect();
+            ensure!(left.is_empty(), "{left:?}");
+            Ok(())
+        },
+    )
 }

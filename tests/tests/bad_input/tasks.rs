@@ -88,7 +88,7 @@ pub(crate) fn a_port_taken_by_somebody_else(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let host = cluster.host(2);
     let pid = host
-        .sh("busybox httpd -f -p 8085 -h /var/empty >/dev/null 2>&1 </dev/null & echo $!")?
+        .sh("busybox httpd -f -p 8085 -h /tmp >/dev/null 2>&1 </dev/null & echo $!")?
         .ok()?;
     until("a listener", SOON, || host.connect((host.ip(), 8085), SOON))?;
 

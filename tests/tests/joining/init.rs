@@ -122,13 +122,13 @@ pub(crate) fn a_bad_init_leaves_nothing(scene: &Scene) -> Result<()> {
     // Somebody else has the port.
     let host = cluster.host(1);
     let pid = host
-        .sh("busybox httpd -f -p 2377 -h /var/empty >/dev/null 2>&1 </dev/null & echo $!")?
+        .sh("busybox httpd -f -p 2377 -h /tmp >/dev/null 2>&1 </dev/null & echo $!")?
         .ok()?;
     let address = (host.ip(), 2377);
     swarm_testkit::until("a listener", SOON, || host.connect(address, SOON))?;
-    cluster
-        .swarm(1, &["init"])?
-        .fails_with("address already in use")?;
+    let taken = "Error response from daemon: swarm component could not be started: the manager ended with exit code 1: \
+        could not listen on 0.0.0.0:2377: Address already in use";
+    cluster.swarm(1, &["init"])?.fails_with(taken)?;
     scene
         .is_outside(cluster.agent(1))
         .context("after init with the port taken")?;

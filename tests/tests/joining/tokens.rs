@@ -95,7 +95,7 @@ pub(crate) fn a_refused_join_leaves_nothing(scene: &Scene) -> Result<()> {
 
     // Where nobody listens, and where something else does.
     let host = cluster.host(3);
-    host.sh("busybox httpd -p 8099 -h /var/empty")?.ok()?;
+    host.sh("busybox httpd -p 8099 -h /tmp")?.ok()?;
     for (port, reason) in [(2399, "connection refused"), (8099, "")] {
         let answer = join(scene, 2, &format!("{}:{port}", host.ip()), &token)?;
         let message = message_of(&answer)?;
