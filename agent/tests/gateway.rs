@@ -2,128 +2,21 @@
 
 mod support;
 
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http::Request;
+use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use std::{
-    convert::Infallible,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 use support::{
-    engine::FakeEngine,
+    bench::{Bench, fake_manager},
     raw::{Raw, call, message},
     until,
 };
 use swarm_agent::{
     Endpoint,
-    gateway::{Engine, Gateway, Listener},
-    membership::{
-        InitError, JoinError, LeaveError, ManagerStatus, ManagerView, Membership, NodeView, Pending,
-    },
+    gateway::Listener,
+    membership::{ManagerView, NodeView},
 };
-use swarm_types::{InitRequest, JoinRequest, LocalNodeState, NodeId};
-use tokio_util::sync::CancellationToken;
-
-/// A node whose view the test sets.
-#[derive(Default)]
-struct FakeNode {
-    view: Mutex<NodeView>,
-    status: Mutex<Option<ManagerStatus>>,
-    calls: Mutex<Vec<String>>,
-}
-
-impl FakeNode {
-    fn set(&self, view: NodeView) {
-        *self.view.lock().expect("not poisoned") = view;
-    }
-
-    fn called(&self, call: String) {
-        self.calls.lock().expect("not poisoned").push(call);
-    }
-}
-
-impl Membership for FakeNode {
-    fn view(&self) -> NodeView {
-        self.view.lock().expect("not poisoned").clone()
-    }
-    fn manager_status(&self) -> Pending<'_, Option<ManagerStatus>> {
-        let status = self.status.lock().expect("not poisoned").clone();
-        Box::pin(async { status })
-    }
-    fn init(&self, request: InitRequest) -> Pending<'_, Result<NodeId, InitError>> {
-        self.called(format!("init {}", request.listen_addr));
-        Box::pin(async { Ok(NodeId::from_random([1; 16])) })
-    }
-    fn join(&self, request: JoinRequest) -> Pending<'_, Result<(), JoinError>> {
-        self.called(format!("join {}", request.remote_addrs.join(",")));
-        Box::pin(async { Err(JoinError::Timeout) })
-    }
-    fn leave(&self, force: bool) -> Pending<'_, Result<(), LeaveError>> {
-        self.called(format!("leave {force}"));
-        Box::pin(async { Err(LeaveError::NoSwarm) })
-    }
-}
-
-struct Bench {
-    dir: tempfile::TempDir,
-    socket: PathBuf,
-    node: Arc<FakeNode>,
-    engine: Arc<Engine>,
-    stop: CancellationToken,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let socket = dir.path().join("swarm.sock");
-        let node = Arc::new(FakeNode::default());
-        let engine = Engine::new(Endpoint::Unix(dir.path().join("docker.sock")));
-        let gateway = Gateway::new(
-            Arc::clone(&engine),
-            Arc::clone(&node) as Arc<dyn Membership>,
-            dir.path().join("manager.sock"),
-        );
-        let listener = Listener::bind(&Endpoint::Unix(socket.clone()), None)
-            .await
-            .expect("binds");
-        let stop = CancellationToken::new();
-        tokio::spawn(listener.serve(gateway, stop.clone()));
-        Self {
-            dir,
-            socket,
-            node,
-            engine,
-            stop,
-        }
-    }
-
-    fn start_engine(
-        &self,
-        version: &'static str,
-        api: &'static str,
-        min_api: &'static str,
-    ) -> FakeEngine {
-        FakeEngine::start(&self.dir.path().join("docker.sock"), version, api, min_api)
-    }
-
-    async fn get(&self, path: &str) -> (u16, String) {
-        let (head, body) = call(&self.socket, "GET", path, "").await;
-        (head.status, body)
-    }
-
-    async fn post(&self, path: &str, body: &str) -> (u16, String) {
-        let (head, body) = call(&self.socket, "POST", path, body).await;
-        (head.status, body)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
+use swarm_types::{LocalNodeState, NodeId};
 
 #[tokio::test]
 async fn the_engine_is_asked_in_a_version_it_speaks() {
@@ -292,7 +185,7 @@ async fn an_upgraded_connection_carries_bytes_and_each_half_ends_alone() {
     raw.send("more").await;
     assert_eq!(raw.take(4).await, b"MORE");
     raw.end_sending().await;
-    assert_eq!(raw.to_end().await, b"bye");
+    assert_eq!(raw.read_all().await, b"bye");
 }
 
 #[tokio::test]
@@ -366,58 +259,6 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
         (head.status, message(&raw.body(&head).await).as_str()),
         (400, "refused")
     );
-}
-
-/// A manager that tells what it was asked.
-fn fake_manager(bench: &Bench) -> Arc<Mutex<Vec<String>>> {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let listener =
-        tokio::net::UnixListener::bind(bench.dir.path().join("manager.sock")).expect("binds");
-    let log = Arc::clone(&asked);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let log = Arc::clone(&log);
-            tokio::spawn(async move {
-                let service = service_fn(|request: Request<Incoming>| {
-                    let log = Arc::clone(&log);
-                    async move { Ok::<_, Infallible>(managers_answer(request, &log).await) }
-                });
-                drop(
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await,
-                );
-            });
-        }
-    });
-    asked
-}
-
-async fn managers_answer(
-    request: Request<Incoming>,
-    log: &Mutex<Vec<String>>,
-) -> Response<Full<bytes::Bytes>> {
-    let header = |name: &str| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("-")
-            .to_owned()
-    };
-    let (version, auth) = (header("x-swarm-api-version"), header("x-registry-auth"));
-    let line = format!("{} {} {version} {auth}", request.method(), request.uri());
-    let length = request
-        .into_body()
-        .collect()
-        .await
-        .map_or(0, |body| body.to_bytes().len());
-    log.lock()
-        .expect("not poisoned")
-        .push(format!("{line} {length}"));
-    let mut response = Response::new(Full::from("[]"));
-    *response.status_mut() = StatusCode::CREATED;
-    response
 }
 
 #[tokio::test]
@@ -572,4 +413,73 @@ async fn bad_bodies_are_refused_and_reach_nobody() {
         (413, words)
     );
     assert!(bench.node.calls.lock().expect("not poisoned").is_empty());
+}
+
+#[tokio::test]
+async fn tls_with_client_certificates_lets_in_only_those_who_have_one() {
+    let bench = Bench::new().await;
+    let _engine = bench.start_engine("Docker/20.10.24 (linux)", "1.41", "1.12");
+    let now = std::time::SystemTime::now();
+    let ca = swarm_pki::RootCa::create(now).expect("a root");
+    let key = swarm_pki::NodeKey::generate().expect("a key");
+    let subject = swarm_pki::NodeSubject {
+        node_id: "n",
+        role: swarm_pki::Role::Manager,
+        cluster_id: "c",
+    };
+    let csr = key.csr_pem().expect("a request");
+    let chain = ca
+        .sign_csr(&csr, subject, support::cluster::VALIDITY, now)
+        .expect("signs");
+    let file = |name: &str, text: &str| {
+        let path = bench.dir.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        path
+    };
+    let files = swarm_agent::config::TlsFiles {
+        cert: file("cert.pem", &chain),
+        key: file("key.pem", key.pem()),
+        client_ca: Some(file("ca.pem", ca.cert_pem())),
+    };
+    let tls = swarm_agent::gateway::server_tls(&files).expect("a configuration");
+    let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".into()), Some(Arc::new(tls)))
+        .await
+        .expect("binds");
+    let port = listener.tcp_port().expect("a port");
+    tokio::spawn(listener.serve(bench.gateway.clone(), bench.stop.clone()));
+
+    let ping = async |mut config: rustls::ClientConfig| {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .expect("connects");
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let tls = connector
+            .connect(swarm_pki::manager_server_name(), stream)
+            .await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls))
+            .await
+            .expect("shakes hands");
+        tokio::spawn(connection);
+        let request = Request::get("/_ping")
+            .header("host", "d")
+            .body(Full::<bytes::Bytes>::default())
+            .expect("a request");
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(std::io::Error::other)?;
+        Ok::<_, std::io::Error>(response.status().as_u16())
+    };
+    let credentials = swarm_pki::Credentials::new(&chain, key).expect("credentials");
+    let identity = Arc::new(swarm_pki::LiveIdentity::new(credentials));
+    assert_eq!(
+        ping(swarm_pki::client_config(identity, ca.roots()))
+            .await
+            .expect("is let in"),
+        200
+    );
+    ping(swarm_pki::client_config_ca(ca.roots()))
+        .await
+        .expect_err("is kept out");
 }

@@ -433,3 +433,46 @@ async fn a_removed_node_says_so_until_it_leaves() {
     assert_eq!(bench.post("/swarm/leave", "").await.0, 200);
     assert_eq!(bench.swarm().await["LocalNodeState"], "inactive");
 }
+
+#[tokio::test]
+async fn an_agent_that_is_to_be_replaced_leaves_its_manager_to_the_next() {
+    let mut bench = AgentBench::new();
+    let _engine = engine(&bench);
+    bench.start_with(&[("SWARM_AGENT_KEEP_MANAGER", "1")]).await;
+    init(&bench).await;
+    let managers = bench.managers();
+    assert_eq!(bench.end(Signal::SIGTERM).await, Some(0));
+    assert_eq!(bench.managers(), managers);
+    bench.start().await;
+    bench.until_state("active").await;
+    assert_eq!(bench.managers(), managers);
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let mut bench = AgentBench::new();
+    let _engine = engine(&bench);
+    let path = bench.dir.path().join("notify.sock");
+    let notified = tokio::net::UnixDatagram::bind(&path).expect("binds");
+    let path = path.display().to_string();
+    bench
+        .start_with(&[("NOTIFY_SOCKET", &path), ("WATCHDOG_USEC", "200000")])
+        .await;
+    let next = async || {
+        let mut buffer = [0; 256];
+        let length = support::soon("a notification", notified.recv(&mut buffer))
+            .await
+            .expect("receives");
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    };
+    let mut told = vec![next().await, next().await, next().await];
+    told.sort();
+    assert_eq!(told, ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    bench.end(Signal::SIGTERM).await;
+    loop {
+        match next().await.as_str() {
+            "WATCHDOG=1" => {}
+            last => break assert_eq!(last, "STOPPING=1"),
+        }
+    }
+}

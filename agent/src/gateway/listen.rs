@@ -29,6 +29,8 @@ const SOCKET_MODE: u32 = 0o660;
 const FOLDER_MODE: u32 = 0o755;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent between two calls, or take for the head of one. dockerd's number.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// After an accept that failed because this process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long open calls may go on after the order to stop.
@@ -207,6 +209,7 @@ async fn serve_stream(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsStr,
     fs, io,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -246,7 +246,8 @@ impl ManagerProcess {
     }
 }
 
-/// Whether a process's command line has `--socket` with this path.
+/// Whether a process is the manager with this private socket: its command line says so, and the socket's folder is the
+/// same folder for it as for us. A manager in a container may have the same path for another folder.
 fn is_manager_of(pid: i32, socket: &Path) -> bool {
     let Ok(cmdline) = fs::read(format!("/proc/{pid}/cmdline")) else {
         return false;
@@ -255,8 +256,27 @@ fn is_manager_of(pid: i32, socket: &Path) -> bool {
         .split(|byte| *byte == 0)
         .map(OsStr::from_bytes)
         .collect();
-    args.windows(2)
-        .any(|pair| pair[0] == "--socket" && pair[1] == socket)
+    let says_so = args
+        .windows(2)
+        .any(|pair| pair[0] == "--socket" && pair[1] == socket);
+    says_so
+        && socket
+            .parent()
+            .is_some_and(|folder| is_same_folder(pid, folder))
+}
+
+fn is_same_folder(pid: i32, folder: &Path) -> bool {
+    let Ok(below_root) = folder.strip_prefix("/") else {
+        return false;
+    };
+    let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (
+        id(folder),
+        id(&Path::new(&format!("/proc/{pid}/root")).join(below_root)),
+    ) {
+        (Ok(ours), Ok(theirs)) => ours == theirs,
+        _ => false,
+    }
 }
 
 /// Looks through all processes: the agent may have been killed before it wrote down which one it started.

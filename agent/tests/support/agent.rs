@@ -99,7 +99,17 @@ impl AgentBench {
     }
 
     pub(crate) async fn start(&mut self) {
-        self.child = Some(self.command().spawn().expect("starts"));
+        self.start_with(&[]).await;
+    }
+
+    /// As [`AgentBench::start`], with these environment variables.
+    pub(crate) async fn start_with(&mut self, variables: &[(&str, &str)]) {
+        self.child = Some(
+            self.command()
+                .envs(variables.iter().copied())
+                .spawn()
+                .expect("starts"),
+        );
         let socket = self.socket.clone();
         until("the agent's socket", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
@@ -109,7 +119,7 @@ impl AgentBench {
 
     fn pid(&self) -> nix::unistd::Pid {
         let id = self.child.as_ref().expect("the agent runs").id();
-        nix::unistd::Pid::from_raw(id.cast_signed())
+        nix::unistd::Pid::from_raw(i32::try_from(id).expect("process ids are small"))
     }
 
     /// Sends a signal and waits for the end; the exit code.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub(crate) mod agent;
+pub(crate) mod bench;
 pub(crate) mod cluster;
 pub(crate) mod engine;
 pub(crate) mod raw;

@@ -104,7 +104,7 @@ impl Raw {
     }
 
     /// Everything until the other side ends.
-    pub(crate) async fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) async fn read_all(&mut self) -> Vec<u8> {
         while self.more().await != 0 {}
         std::mem::take(&mut self.rest)
     }
