@@ -114,6 +114,7 @@ impl Actor {
                 Action::Move(step) => {
                     progress.backoff.reset();
                     self.record.apply(step, self.seen.container(), now());
+                    self.log_state();
                     self.tell_record().await;
                 }
                 Action::Condemn => {
@@ -140,10 +141,10 @@ impl Actor {
             Ok(()) if looks => {}
             Ok(()) => progress.backoff.reset(),
             Err(Failure::Final { message, text }) => {
-                tracing::warn!(task = %self.id, name = %self.record.name, error = %text, "task cannot go on");
                 self.seen = Seen::Stale;
                 let step = refused(&self.record, message, text);
                 self.record.apply(step, None, now());
+                self.log_state();
                 self.tell_record().await;
             }
             Err(Failure::Temporary { error, shown }) => {
@@ -309,6 +310,20 @@ impl Actor {
             self.record.status.err = err;
             self.record.status.timestamp = now();
             self.tell_record().await;
+        }
+    }
+
+    /// Beginnings and ends for operators, the steps between for who looks closer.
+    fn log_state(&self) {
+        let (task, name, status) = (self.id, &self.record.name, &self.record.status);
+        let state = status.state;
+        match state {
+            TaskState::Failed | TaskState::Rejected => {
+                tracing::warn!(%task, %name, %state, error = %status.err, "task ended");
+            }
+            state if state.is_terminal() => tracing::info!(%task, %name, %state, "task ended"),
+            TaskState::Running => tracing::info!(%task, %name, "task runs"),
+            state => tracing::debug!(%task, %name, %state, "task goes on"),
         }
     }
 

@@ -387,9 +387,7 @@ impl Reconciler {
         let stopping = self.slots.values().filter(|slot| {
             slot.wanted() >= Wanted::Stopped && !slot.record.status.state.is_terminal()
         });
-        let held: BTreeSet<HostPort> = stopping
-            .flat_map(|slot| slot.record.held_ports())
-            .collect();
+        let held: BTreeSet<HostPort> = stopping.flat_map(|slot| slot.record.held_ports()).collect();
         self.held_ports.send_if_modified(|before| {
             let changes = *before != held;
             *before = held;

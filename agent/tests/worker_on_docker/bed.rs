@@ -71,7 +71,7 @@ impl Bed {
             .expect("the engine answers");
         ensure_image(&docker).await;
         let node_id = NodeId::from_random([seed; 16]);
-        let worker = open(host, node_id, dir).await;
+        let worker = open(host, node_id, dir, true).await;
         let generation = worker.generation().0;
         Self {
             docker,
@@ -86,17 +86,22 @@ impl Bed {
 
     /// Another life of the agent with the same records.
     pub(crate) async fn restart(&mut self) {
-        self.worker.shutdown().await;
-        self.worker = open(&self.host, self.node_id, &self.dir).await;
+        self.restart_with(true).await;
     }
 
-    pub(crate) async fn assign(&mut self, specs: &[SharedSpec], tasks: &[AssignedTask]) {
+    /// Another life of the agent, which asks registries for images or not.
+    pub(crate) async fn restart_with(&mut self, prefer_offline_images: bool) {
+        self.worker.shutdown().await;
+        self.worker = open(&self.host, self.node_id, &self.dir, prefer_offline_images).await;
+    }
+
+    pub(crate) async fn assign(&mut self, specs: Vec<SharedSpec>, tasks: Vec<AssignedTask>) {
         self.generation += 1;
         let assign = Assign {
             from: None,
             generation: Generation(self.generation),
-            specs: specs.to_vec(),
-            tasks: tasks.to_vec(),
+            specs,
+            tasks,
             removed: vec![],
             specs_removed: vec![],
         };
@@ -154,12 +159,17 @@ impl Bed {
     }
 }
 
-async fn open(host: &str, node_id: NodeId, dir: &Path) -> WorkerHandle {
+async fn open(
+    host: &str,
+    node_id: NodeId,
+    dir: &Path,
+    prefer_offline_images: bool,
+) -> WorkerHandle {
     let config = WorkerConfig {
         dir: dir.to_owned(),
         node_id,
         hostname: "alpha".into(),
-        prefer_offline_images: true,
+        prefer_offline_images,
     };
     let executor = DockerExecutor::connect(host).expect("a good address");
     WorkerHandle::open(config, Arc::new(executor))

@@ -112,7 +112,7 @@ async fn everything_in_a_template_reaches_the_container() {
         ..ResourceRequirements::default()
     });
     let one = task(&spec, 4);
-    bed.assign(&[spec.clone()], &[one.clone()]).await;
+    bed.assign(vec![spec.clone()], vec![one.clone()]).await;
     let running = bed.reaches(one.id, TaskState::Running).await;
     let container = bed.inspect(&running).await;
     assert_eq!(
@@ -243,7 +243,7 @@ async fn anonymous_volumes_go_with_their_container() {
         },
     );
     let one = task(&spec, 1);
-    bed.assign(&[spec], &[one.clone()]).await;
+    bed.assign(vec![spec], vec![one.clone()]).await;
     let running = bed.reaches(one.id, TaskState::Running).await;
     let mounts = bed.inspect(&running).await.mounts.expect("there");
     let volume = mounts[0].name.clone().expect("the engine names it");

@@ -1,4 +1,4 @@
-//! Agents that are killed. The agent is a process of its own: this test binary, started again for one case.
+//! Agents that are killed, at moments that a test chooses. The agent is a process of its own: this test binary, started again for one case.
 
 use crate::bed::{Bed, docker_host, spec, task};
 use std::{
@@ -11,7 +11,7 @@ use swarm_types::TaskState;
 
 const SEED: u8 = 130;
 const TASKS: u8 = 6;
-const SCRIPT: &str = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+const SCRIPT: &str = "exec sleep 600";
 
 /// Not a test: the agent that is killed. Does nothing unless it was started as such.
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn agent_process() {
     let mut bed = Bed::at(&host, SEED, Path::new(&dir)).await;
     let spec = spec(SEED, SCRIPT);
     let tasks: Vec<_> = (1..=TASKS).map(|n| task(&spec, n)).collect();
-    bed.assign(&[spec], &tasks).await;
+    bed.assign(vec![spec], tasks.clone()).await;
     println!("ASSIGNED");
     for task in &tasks {
         bed.reaches(task.id, TaskState::Running).await;
@@ -41,15 +41,17 @@ fn start_agent(dir: &Path) -> Child {
 
 /// Kills the agent as soon as it has said `word` and `later` has passed.
 fn kill_after(mut agent: Child, word: &str, later: Duration) {
-    let said = BufReader::new(agent.stdout.take().expect("piped"));
+    // Held until the end: an agent that cannot speak would not end by the kill.
+    let mut said = BufReader::new(agent.stdout.take().expect("piped")).lines();
     let heard = said
-        .lines()
+        .by_ref()
         .map_while(Result::ok)
         .any(|line| line.ends_with(word));
     assert!(heard, "the agent ended without saying {word}");
     std::thread::sleep(later); // The moment of the crash is what the test chooses.
     agent.kill().expect("SIGKILL");
-    agent.wait().expect("ends");
+    let end = agent.wait().expect("ends");
+    assert_eq!(end.code(), None, "it ended by itself");
 }
 
 #[tokio::test]
@@ -59,39 +61,37 @@ async fn a_killed_agent_adopts_what_runs_and_doubles_nothing() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    // Right after the order, while containers are made and started, and when all is done.
-    for (round, delay_ms) in [0, 30, 80, 200, 400, 700].into_iter().enumerate() {
+    // Right after the order, while containers are made and started, and when all run.
+    let moments = [0, 30, 200, 700, 1_500].map(|ms| ("ASSIGNED", ms));
+    for (round, (word, delay_ms)) in moments.into_iter().chain([("RUNNING", 0)]).enumerate() {
         let dir = folder.path().join(format!("worker{round}"));
         let agent = start_agent(&dir);
-        tokio::task::spawn_blocking(move || {
-            kill_after(agent, "ASSIGNED", Duration::from_millis(delay_ms))
-        })
-        .await
-        .expect("killed");
+        let kill = move || kill_after(agent, word, Duration::from_millis(delay_ms));
+        tokio::task::spawn_blocking(kill).await.expect("killed");
         let before = started_at(&host).await;
         // Records that were not yet on disk are lost; the order then comes from the managers again.
         let mut bed = Bed::at(&host, SEED, &dir).await;
         let spec = spec(SEED, SCRIPT);
         let tasks: Vec<_> = (1..=TASKS).map(|n| task(&spec, n)).collect();
-        bed.assign(&[spec], &tasks).await;
+        bed.assign(vec![spec], tasks.clone()).await;
         for task in &tasks {
             bed.reaches(task.id, TaskState::Running).await;
         }
         assert_eq!(
             bed.containers().await,
             usize::from(TASKS),
-            "killed after {delay_ms} ms"
+            "killed {delay_ms} ms after {word}"
         );
         let after = started_at(&host).await;
         for (name, started) in &before {
             assert_eq!(
                 after.get(name),
                 Some(started),
-                "{name} was started twice, killed after {delay_ms} ms"
+                "{name} was started twice, killed {delay_ms} ms after {word}"
             );
         }
         eprintln!(
-            "killed after {delay_ms} ms with {} running: adopted",
+            "killed {delay_ms} ms after {word} with {} running: adopted",
             before.len()
         );
         bed.close().await;
@@ -129,7 +129,7 @@ async fn an_agent_that_stops_in_order_leaves_its_containers() {
     };
     let spec = spec(131, SCRIPT);
     let one = task(&spec, 1);
-    bed.assign(&[spec.clone()], &[one.clone()]).await;
+    bed.assign(vec![spec.clone()], vec![one.clone()]).await;
     let before = bed.reaches(one.id, TaskState::Running).await;
     bed.restart().await;
     bed.worker.report_all_again().await;

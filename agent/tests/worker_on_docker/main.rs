@@ -4,4 +4,5 @@
 mod bed;
 mod containers;
 mod crash;
+mod engine;
 mod life;

@@ -1,8 +1,8 @@
 //! Containers made by a Docker Engine, 20.10 (API 1.41) or newer.
 //!
-//! Everything that only the client library knows stops here. Limits of the client that matter:
-//! its models refuse words they do not know, so answers are read only as far as needed and an unreadable one is a
-//! temporary error; it opens a connection for each call, so calls do not wait for one another.
+//! Everything that only the client library knows stops here. What matters of it: it opens a connection for each call,
+//! so calls do not wait for one another; its models refuse words they do not know, so an unreadable answer is a temporary
+//! error and no verdict on a task; and what a model has no room for is lost, so [`create_body`] is tested field by field.
 
 mod create_body;
 mod describe;
