@@ -2,11 +2,13 @@
 
 use crate::{
     marks::Marks,
+    restart::is_on_node,
     scheduler::loads::Loads,
-    slots::{ServiceView, SlotKey},
+    slots::{ServiceView, SlotKey, is_unplaced},
     template::{Template, Templates},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -47,6 +49,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) evicted: BTreeSet<TaskId>,
     services: BTreeMap<ServiceId, Arc<Service>>,
     slots: BTreeMap<ServiceId, BTreeMap<SlotKey, Vec<TaskDraft>>>,
+    /// Slots with new tasks that remember failures.
+    failing: BTreeSet<(ServiceId, SlotKey)>,
     changes: usize,
 }
 
@@ -62,8 +66,8 @@ impl<'a> Pass<'a> {
         ids: &'a mut dyn IdSource,
         evicted: BTreeSet<TaskId>,
     ) -> Self {
-        let (services, slots) = Default::default();
-        Self { state, now, templates, views, loads, marks, ids, evicted, services, slots, changes: 0 }
+        let (services, slots, failing) = Default::default();
+        Self { state, now, templates, views, loads, marks, ids, evicted, services, slots, failing, changes: 0 }
     }
 
     /// Roughly how many changes were decided so far.
@@ -88,11 +92,37 @@ impl<'a> Pass<'a> {
     }
 
     /// A slot's tasks as they will be, oldest first.
-    pub(crate) fn tasks(&self, service: ServiceId, key: SlotKey) -> Vec<Arc<Task>> {
+    pub(crate) fn tasks(&self, service: ServiceId, key: SlotKey) -> Cow<'a, [Arc<Task>]> {
+        self.tasks_of(self.views.get(&service), service, key)
+    }
+
+    /// The same for a caller who has the service's view at hand.
+    pub(crate) fn tasks_of(&self, view: Option<&'a ServiceView>, service: ServiceId, key: SlotKey) -> Cow<'a, [Arc<Task>]> {
         match self.slots.get(&service).and_then(|slots| slots.get(&key)) {
             Some(drafts) => drafts.iter().filter_map(|d| d.new.clone()).collect(),
-            None => self.views.get(&service).map_or_else(Vec::new, |view| view.tasks(key).to_vec()),
+            None => Cow::Borrowed(view.map_or(&[], |view| view.tasks(key))),
         }
+    }
+
+    /// The tasks of a service that wait for a node, in order of their slots, as they will be.
+    pub(crate) fn unplaced(&self, service: ServiceId) -> Vec<(SlotKey, Arc<Task>)> {
+        let drafted = self.slots.get(&service);
+        let untouched = |key: &SlotKey| drafted.is_none_or(|slots| !slots.contains_key(key));
+        let view = self.views.get(&service);
+        let stored = view.into_iter().flat_map(|view| view.unplaced().iter().filter(|key| untouched(key)).map(|key| (*key, view.tasks(*key))));
+        let stored = stored.flat_map(|(key, tasks)| tasks.iter().map(move |task| (key, task)));
+        let drafts = drafted.into_iter().flatten().flat_map(|(key, drafts)| drafts.iter().filter_map(|d| Some((*key, d.new.as_ref()?))));
+        let unplaced = stored.chain(drafts).filter(|(_, task)| is_unplaced(task));
+        let mut unplaced: Vec<(SlotKey, Arc<Task>)> = unplaced.map(|(key, task)| (key, Arc::clone(task))).collect();
+        unplaced.sort_by_key(|(key, _)| *key);
+        unplaced
+    }
+
+    /// Slots of a service whose newest task may remember failures on nodes.
+    pub(crate) fn failing(&self, service: ServiceId) -> BTreeSet<SlotKey> {
+        let stored = self.views.get(&service).into_iter().flat_map(|view| view.failing().iter().copied());
+        let made = self.failing.range((service, SlotKey::Number(0))..).take_while(|(id, _)| *id == service);
+        stored.chain(made.map(|(_, key)| *key)).collect()
     }
 
     /// The slots of a service that this pass has changed so far.
@@ -110,16 +140,16 @@ impl<'a> Pass<'a> {
         let now = self.now;
         let drafts = drafts_of(&mut self.slots, self.views, service, key);
         let Some(draft) = drafts.iter_mut().find(|d| d.new.as_ref().is_some_and(|t| t.id == id)) else { return };
-        let Some(before) = draft.new.clone() else { return };
-        let mut after = Arc::clone(&before);
-        let task = Arc::make_mut(&mut after);
-        edit(task);
-        task.updated_at = now;
-        if draft.old.as_ref().is_some_and(|old| Arc::ptr_eq(old, &before)) {
+        let Some(new) = &mut draft.new else { return };
+        if draft.old.as_ref().is_some_and(|old| Arc::ptr_eq(old, new)) {
             self.changes += 1;
         }
-        self.loads.replace(Some(&before), Some(&after), self.templates);
-        draft.new = Some(after);
+        // What weighs nothing need not be kept for comparison; most of all the tasks that this pass makes.
+        let before = is_on_node(new).then(|| Arc::clone(new));
+        let task = Arc::make_mut(new);
+        edit(task);
+        task.updated_at = now;
+        self.loads.replace(before.as_deref(), Some(new), self.templates);
     }
 
     /// Deletes a task.
@@ -139,6 +169,9 @@ impl<'a> Pass<'a> {
         let newest = drafts.iter().flat_map(|d| [&d.old, &d.new]).flatten().map(|t| t.created_at).max();
         if let Some(newest) = newest.filter(|newest| *newest >= task.created_at) {
             task.created_at = newest.after(Duration::from_nanos(1));
+        }
+        if !task.failures.is_empty() {
+            self.failing.insert((service, key));
         }
         self.changes += 1;
         self.loads.replace(None, Some(&task), self.templates);
@@ -172,7 +205,8 @@ impl<'a> Pass<'a> {
             }
             let stored = self.state.service(id);
             if let Some(service) = self.services.get(&id).filter(|s| stored != Some(s)) {
-                self.marks.service(id);
+                // Until an update is stored as begun, its slots are known only from having been looked at.
+                self.marks.whole(id);
                 changes.push(Change::update(Object::Service(Arc::clone(service))));
             }
         }

@@ -43,18 +43,18 @@ pub(crate) fn tend(work: &mut Work<'_, '_>, key: SlotKey) {
     if home == Home::Gone {
         return work.remove_all(key);
     }
-    for task in work.tasks(key) {
-        if !is_wanted(&task) {
-            work.settle(key, &task);
+    for task in work.tasks(key).iter() {
+        if !is_wanted(task) {
+            work.settle(key, task);
         } else if home == Home::Closed {
-            let frees_slot = may_follow(work, &task);
+            let frees_slot = may_follow(work, task);
             work.stop(key, task.id, frees_slot);
         } else if home == Home::Unfit {
             work.stop(key, task.id, true);
         } else if task.status.state.is_terminal() {
-            match waits_until(work, key, &task) {
+            match waits_until(work, key, task) {
                 Some(at) => work.look_again(at, key),
-                None => restart(work, key, &task),
+                None => restart(work, key, task),
             }
         }
     }

@@ -47,18 +47,18 @@ pub(crate) fn end_of(task: &Task, message: &str, now: Timestamp) -> TaskStatus {
 /// Ends the slot's tasks that are on nodes that are gone or may not hold them.
 pub(crate) fn end_lost(work: &mut Work<'_, '_>, key: SlotKey) {
     let now = work.pass.now;
-    for task in work.tasks(key) {
-        if !is_on_node(&task) {
+    for task in work.tasks(key).iter() {
+        if !is_on_node(task) {
             continue;
         }
         let node = work.pass.node(task.node_id).map(|n| &**n);
         match fate(node, now) {
             Fate::Over(message) => {
-                let status = end_of(&task, message, now);
+                let status = end_of(task, message, now);
                 work.edit(key, task.id, |task| task.status = status);
             }
             Fate::Later(at) => work.look_again(at, key),
-            Fate::Open if is_rejected(work, &task, node) => {
+            Fate::Open if is_rejected(work, task, node) => {
                 work.edit(key, task.id, |task| {
                     task.status.state = TaskState::Rejected;
                     task.status.timestamp = now;

@@ -5,12 +5,13 @@ use crate::{
     global, lost,
     marks::Mark,
     plan::CHANGES_PER_PASS_MAX,
-    reaper, replicated,
-    slots::{Occupancy, SlotKey, is_wanted},
+    quiet, reaper, replicated,
+    slots::{Occupancy, ServiceView, SlotKey, is_wanted},
     template::Template,
     updater,
 };
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -39,8 +40,9 @@ pub(crate) fn orchestrate(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Se
         return Seen::All;
     }
     let is_global = mode.global.is_some();
-    let mut work = Work { pass, id, is_global, verdicts: RefCell::default() };
-    let keys = work.marked(mark);
+    let mut work = Work::new(pass, id, is_global);
+    let mut keys = work.marked(mark);
+    keys.retain(|key| !quiet::is_quiet(&mut work, *key));
     for key in &keys {
         if work.is_full() {
             return Seen::Part;
@@ -56,14 +58,16 @@ pub(crate) fn orchestrate(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Se
     }
     let scaled = if is_global { Seen::All } else { replicated::scale(&mut work, &keys) };
     let rolled = updater::roll(&mut work, &keys);
-    let touched: BTreeSet<SlotKey> = keys.into_iter().chain(work.pass.touched(id)).collect();
-    let reaped = touched.into_iter().map(|key| reaper::reap(&mut work, key)).max();
+    if work.service().rollout.is_some() {
+        keys.extend(work.pass.touched(id));
+    }
+    let reaped = keys.into_iter().map(|key| reaper::reap(&mut work, key)).max();
     scaled.max(rolled).max(reaped.unwrap_or(Seen::All))
 }
 
 /// Removes what is left of a service that was deleted.
 fn dissolve(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Seen {
-    let mut work = Work { pass, id, is_global: false, verdicts: RefCell::default() };
+    let mut work = Work::new(pass, id, false);
     for key in work.marked(mark) {
         if work.is_full() {
             return Seen::Part;
@@ -80,15 +84,32 @@ pub(crate) struct Work<'w, 'a> {
     pub(crate) pass: &'w mut Pass<'a>,
     pub(crate) id: ServiceId,
     pub(crate) is_global: bool,
+    /// Its slots as stored.
+    pub(crate) view: Option<&'a ServiceView>,
+    /// As it will be; none if it was deleted.
+    service: Option<Arc<Service>>,
+    /// The template of its new tasks.
+    template: Option<Arc<Template>>,
+    /// Tasks of a slot that are kept; negative is unlimited.
+    pub(crate) history_limit: i64,
     /// What was found out about tasks of other templates.
     pub(crate) verdicts: RefCell<BTreeMap<SpecId, updater::Verdict>>,
 }
 
-impl Work<'_, '_> {
+impl<'w, 'a> Work<'w, 'a> {
+    fn new(pass: &'w mut Pass<'a>, id: ServiceId, is_global: bool) -> Self {
+        let service = pass.service(id).cloned();
+        let template = service.as_ref().and_then(|s| pass.template(s.current.template).cloned());
+        let view = pass.views.get(&id);
+        let attempts = template.as_ref().map_or(0, |t| t.restart.max_attempts);
+        let history_limit = reaper::limit(pass.state, attempts);
+        Self { pass, id, is_global, view, service, template, history_limit, verdicts: RefCell::default() }
+    }
+
     fn marked(&self, mark: &Mark) -> BTreeSet<SlotKey> {
         let mut keys = mark.slots.clone();
         if mark.whole {
-            keys.extend(self.pass.views.get(&self.id).into_iter().flat_map(|view| view.slots().map(|(key, _)| key)));
+            keys.extend(self.view.into_iter().flat_map(|view| view.slots().map(|(key, _)| key)));
             if self.is_global {
                 keys.extend(self.pass.state.nodes().map(|n| SlotKey::Node(n.api.id)));
             }
@@ -103,18 +124,30 @@ impl Work<'_, '_> {
 
     /// The service as it will be.
     pub(crate) fn service(&self) -> Arc<Service> {
-        Arc::clone(self.pass.service(self.id).expect("only a service that exists is worked on"))
+        Arc::clone(self.service.as_ref().expect("only a service that exists is worked on"))
+    }
+
+    /// Changes the service.
+    pub(crate) fn edit_service(&mut self, edit: impl FnOnce(&mut Service)) {
+        let before = self.service().current.template;
+        self.pass.edit_service(self.id, edit);
+        self.service = self.pass.service(self.id).cloned();
+        let after = self.service().current.template;
+        if before != after {
+            self.template = self.pass.template(after).cloned();
+            self.history_limit = reaper::limit(self.pass.state, self.template().restart.max_attempts);
+            self.verdicts.take();
+        }
     }
 
     /// The template of new tasks.
     pub(crate) fn template(&self) -> Arc<Template> {
-        let id = self.service().current.template;
-        Arc::clone(self.pass.template(id).expect("applying refuses a service whose template is not stored"))
+        Arc::clone(self.template.as_ref().expect("applying refuses a service whose template is not stored"))
     }
 
     /// A slot's tasks as they will be, oldest first.
-    pub(crate) fn tasks(&self, key: SlotKey) -> Vec<Arc<Task>> {
-        self.pass.tasks(self.id, key)
+    pub(crate) fn tasks(&self, key: SlotKey) -> Cow<'a, [Arc<Task>]> {
+        self.pass.tasks_of(self.view, self.id, key)
     }
 
     /// Whether the slot will count as one of the replicas.
@@ -122,7 +155,7 @@ impl Work<'_, '_> {
         if self.pass.is_touched(self.id, key) {
             Occupancy::of(&self.tasks(key)).is_taken()
         } else {
-            self.pass.views.get(&self.id).is_some_and(|view| view.is_taken(key))
+            self.view.is_some_and(|view| view.is_taken(key))
         }
     }
 
@@ -156,8 +189,8 @@ impl Work<'_, '_> {
 
     /// Removes every task of a slot.
     pub(crate) fn remove_all(&mut self, key: SlotKey) {
-        for task in self.tasks(key) {
-            self.remove(key, &task);
+        for task in self.tasks(key).iter() {
+            self.remove(key, task);
         }
     }
 

@@ -5,12 +5,13 @@ use crate::{
     orchestrate::{Seen, Work},
     slots::{SlotKey, is_wanted},
 };
+use swarm_state::State;
 use swarm_types::TaskState;
 
 /// Forgets the slot's oldest tasks beyond the limit, the running one counted in. Only what has ended and is not wanted goes;
 /// the newest task stays always, since it is the slot's memory.
 pub(crate) fn reap(work: &mut Work<'_, '_>, key: SlotKey) -> Seen {
-    let limit = limit(work);
+    let limit = work.history_limit;
     let tasks = work.tasks(key);
     let Some((_, older)) = tasks.split_last().filter(|_| limit >= 0) else { return Seen::All };
     let mut surplus = tasks.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -29,12 +30,9 @@ pub(crate) fn reap(work: &mut Work<'_, '_>, key: SlotKey) -> Seen {
     Seen::All
 }
 
-/// With limited attempts there is one place for each attempt and one for the first task.
-fn limit(work: &Work<'_, '_>) -> i64 {
-    let configured = work.pass.state.cluster().and_then(|c| c.api.spec.orchestration.task_history_retention_limit);
+/// How many tasks of a slot are kept; negative is unlimited. With limited attempts there is one place for each attempt and one for the first task.
+pub(crate) fn limit(state: &State, attempts: u64) -> i64 {
+    let configured = state.cluster().and_then(|c| c.api.spec.orchestration.task_history_retention_limit);
     let configured = configured.unwrap_or(TASK_HISTORY_LIMIT);
-    match work.template().restart.max_attempts {
-        attempts if attempts > 0 && configured >= 0 => i64::try_from(attempts).unwrap_or(i64::MAX).saturating_add(1),
-        _ => configured,
-    }
+    if attempts > 0 && configured >= 0 { i64::try_from(attempts).unwrap_or(i64::MAX).saturating_add(1) } else { configured }
 }

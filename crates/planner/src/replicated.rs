@@ -15,16 +15,16 @@ use swarm_types::{Availability, NodeId, NodeState, TaskState};
 
 /// Sees to one slot: ended tasks and those on nodes that may not run any are replaced, prepared ones started.
 pub(crate) fn tend(work: &mut Work<'_, '_>, key: SlotKey) {
-    for task in work.tasks(key) {
-        if !is_wanted(&task) {
-            work.settle(key, &task);
+    for task in work.tasks(key).iter() {
+        if !is_wanted(task) {
+            work.settle(key, task);
         } else if task.status.state.is_terminal() {
-            match waits_until(work, key, &task) {
+            match waits_until(work, key, task) {
                 Some(at) => work.look_again(at, key),
-                None => restart(work, key, &task),
+                None => restart(work, key, task),
             }
         } else if task.node_id.is_some() && !may_run_tasks(work.pass.node(task.node_id).map(|n| &**n)) {
-            restart(work, key, &task);
+            restart(work, key, task);
         }
     }
     keep_without_heir(work, key);
@@ -40,12 +40,12 @@ pub(crate) fn may_run_tasks(node: Option<&Node>) -> bool {
 pub(crate) fn scale(work: &mut Work<'_, '_>, seen_keys: &BTreeSet<SlotKey>) -> Seen {
     let wanted = replicas(&work.service());
     let taken = taken_count(work);
+    let before: Vec<SlotKey> = seen_keys.iter().copied().filter(|key| !work.is_taken(*key)).collect();
     let seen = if taken < wanted { add_slots(work, wanted - taken) } else { Seen::All };
     if taken > wanted {
         remove_slots(work, wanted);
     }
-    let keys: BTreeSet<SlotKey> = seen_keys.iter().copied().chain(work.pass.touched(work.id)).collect();
-    for key in keys {
+    for key in before {
         if Occupancy::of(&work.tasks(key)) != Occupancy::Free {
             continue;
         }
@@ -61,7 +61,7 @@ pub(crate) fn scale(work: &mut Work<'_, '_>, seen_keys: &BTreeSet<SlotKey>) -> S
 }
 
 fn taken_count(work: &Work<'_, '_>) -> u64 {
-    let view = work.pass.views.get(&work.id);
+    let view = work.view;
     let mut taken = view.map_or(0, |v| v.taken());
     for key in work.pass.touched(work.id) {
         taken = taken + usize::from(work.is_taken(key)) - usize::from(view.is_some_and(|v| v.is_taken(key)));
@@ -71,10 +71,14 @@ fn taken_count(work: &Work<'_, '_>) -> u64 {
 
 /// New slots take the lowest free numbers.
 fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
-    let view = work.pass.views.get(&work.id);
-    let mut stored = view.into_iter().flat_map(|v| v.slots()).filter(|(_, slot)| slot.is_taken()).map(|(key, _)| key).peekable();
+    let view = work.view;
     let touched: BTreeSet<SlotKey> = work.pass.touched(work.id).collect();
-    for number in 1.. {
+    // Slots that this pass gave up may be lower than those that were free before.
+    let first = touched.iter().find_map(|key| if let SlotKey::Number(number) = key { Some(*number) } else { None });
+    let first = view.map_or(1, |v| v.first_free()).min(first.unwrap_or(u64::MAX));
+    let stored = view.into_iter().flat_map(|v| v.slots_from(first));
+    let mut stored = stored.filter(|(_, slot)| slot.is_taken()).map(|(key, _)| key).peekable();
+    for number in first.. {
         if missing == 0 {
             break;
         }
@@ -97,7 +101,7 @@ fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
 /// Slots with several tasks or none on a node go first, then those on nodes with most copies; among equals slots that do
 /// not run and high numbers.
 fn remove_slots(work: &mut Work<'_, '_>, wanted: u64) {
-    let view = work.pass.views.get(&work.id);
+    let view = work.view;
     let keys: BTreeSet<SlotKey> = view.into_iter().flat_map(|v| v.slots()).map(|(key, _)| key).chain(work.pass.touched(work.id)).collect();
     let mut slots: Vec<(bool, SlotKey, Option<NodeId>)> = Vec::new();
     for key in keys.into_iter().filter(|key| work.is_taken(*key)) {

@@ -105,7 +105,8 @@ fn keep_newest<T>(list: &mut Vec<T>, count: usize) {
 /// Docker starts the new task after a minute at the latest, even while the old one still uses its stop grace. We wait for
 /// the whole grace, so that no volume ever has two writers for want of patience.
 pub(crate) fn start_behind(work: &Work<'_, '_>, key: SlotKey) -> Option<StartBehind> {
-    let stopping = work.tasks(key).into_iter().rfind(|t| is_stopping(work, t))?;
+    let tasks = work.tasks(key);
+    let stopping = tasks.iter().rfind(|t| is_stopping(work, t))?;
     let grace = work.pass.template(stopping.spec).map_or(Duration::ZERO, |t| t.stop_grace);
     Some(StartBehind { task: stopping.id, until: work.pass.now.after(OLD_TASK_WAIT.max(grace.saturating_add(KILL_ROOM))) })
 }
@@ -127,11 +128,11 @@ pub(crate) fn waits_until(work: &Work<'_, '_>, key: SlotKey, task: &Task) -> Opt
 
 /// Lets the slot's prepared tasks start whose wait is over.
 pub(crate) fn open_gates(work: &mut Work<'_, '_>, key: SlotKey) {
-    for task in work.tasks(key) {
+    for task in work.tasks(key).iter() {
         if task.desired_state != TaskState::Ready || task.status.state.is_terminal() {
             continue;
         }
-        match waits_until(work, key, &task) {
+        match waits_until(work, key, task) {
             Some(at) => work.look_again(at, key),
             None => work.edit(key, task.id, |task| {
                 task.desired_state = TaskState::Running;

@@ -92,12 +92,21 @@ impl Slot {
 }
 
 /// The slots of one service, derived from its tasks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ServiceView {
     slots: BTreeMap<SlotKey, Slot>,
     taken: usize,
+    /// The lowest number that no taken slot has.
+    first_free: u64,
     unplaced: BTreeSet<SlotKey>,
     failing: BTreeSet<SlotKey>,
+}
+
+impl Default for ServiceView {
+    fn default() -> Self {
+        let (slots, unplaced, failing) = Default::default();
+        Self { slots, taken: 0, first_free: 1, unplaced, failing }
+    }
 }
 
 impl ServiceView {
@@ -113,11 +122,20 @@ impl ServiceView {
             slot.tasks.insert(place, Arc::clone(new));
         }
         let was_taken = std::mem::replace(&mut slot.taken, Occupancy::of(&slot.tasks).is_taken());
-        self.taken = self.taken + usize::from(slot.taken) - usize::from(was_taken);
+        let is_taken = slot.taken;
+        self.taken = self.taken + usize::from(is_taken) - usize::from(was_taken);
         set(&mut self.unplaced, key, slot.tasks.iter().any(|t| is_unplaced(t)));
         set(&mut self.failing, key, slot.tasks.last().is_some_and(|t| !t.failures.is_empty()));
         if slot.tasks.is_empty() {
             self.slots.remove(&key);
+        }
+        if let SlotKey::Number(number) = key {
+            if !is_taken {
+                self.first_free = self.first_free.min(number);
+            }
+            while self.is_taken(SlotKey::Number(self.first_free)) {
+                self.first_free += 1;
+            }
         }
     }
 
@@ -129,6 +147,16 @@ impl ServiceView {
     /// One slot's tasks, oldest first.
     pub(crate) fn tasks(&self, key: SlotKey) -> &[Arc<Task>] {
         self.slots.get(&key).map_or(&[], Slot::tasks)
+    }
+
+    /// The lowest number that no slot that counts has.
+    pub(crate) fn first_free(&self) -> u64 {
+        self.first_free
+    }
+
+    /// The slots from this number on that hold anything, in order.
+    pub(crate) fn slots_from(&self, number: u64) -> impl Iterator<Item = (SlotKey, &Slot)> {
+        self.slots.range(SlotKey::Number(number)..).map(|(key, slot)| (*key, slot))
     }
 
     /// How many slots count as replicas.

@@ -3,8 +3,9 @@
 use crate::{
     constraint::{Constraint, SpreadKey, parse_constraints},
     defaults::{RESTART_DELAY, STOP_GRACE, duration},
+    id_map::IdMap,
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use swarm_state::Node;
 use swarm_types::{
     GenericResource, MountType, Platform, PortProtocol, PublishMode, RestartCondition, SharedSpec, SpecId, TaskSpec,
@@ -119,7 +120,7 @@ fn volume_drivers(template: &TaskSpec) -> Vec<String> {
 
 /// Every stored template.
 #[derive(Debug, Default)]
-pub(crate) struct Templates(HashMap<SpecId, Arc<Template>>);
+pub(crate) struct Templates(IdMap<SpecId, Arc<Template>>);
 
 impl Templates {
     pub(crate) fn get(&self, id: SpecId) -> Option<&Arc<Template>> {

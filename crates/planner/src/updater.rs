@@ -107,7 +107,10 @@ fn is_own(task: &Task, service: &Service, rollout: &Rollout) -> bool {
 
 /// Counts the slot's tasks that failed the running update, and halts or takes back the update when they are too many.
 pub(crate) fn watch(work: &mut Work<'_, '_>, key: SlotKey) {
-    for task in work.tasks(key) {
+    if work.service().rollout.is_none() {
+        return;
+    }
+    for task in work.tasks(key).iter() {
         let service = work.service();
         let Some(rollout) = service.rollout.as_ref().filter(|_| !is_paused(&service)) else { return };
         let settings = Settings::of(&service);
@@ -115,8 +118,8 @@ pub(crate) fn watch(work: &mut Work<'_, '_>, key: SlotKey) {
             return;
         }
         let early = task.running_since.is_none_or(|since| task.updated_at.since(since) <= settings.monitor);
-        let ended = is_wanted(&task) && matches!(task.status.state, TaskState::Complete | TaskState::Failed | TaskState::Rejected);
-        if ended && early && is_own(&task, &service, rollout) && !rollout.failed.contains(&task.id) {
+        let ended = is_wanted(task) && matches!(task.status.state, TaskState::Complete | TaskState::Failed | TaskState::Rejected);
+        if ended && early && is_own(task, &service, rollout) && !rollout.failed.contains(&task.id) {
             fail(work, &service, task.id, settings);
         }
     }
@@ -129,11 +132,10 @@ fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Sett
     let ratio = rollout.failed.len() as f32 / rollout.slots_total.max(1) as f32;
     let now = work.pass.now;
     if ratio <= settings.max_failure_ratio {
-        return work.pass.edit_service(work.id, |service| service.rollout = Some(rollout));
+        return work.edit_service(|service| service.rollout = Some(rollout));
     }
     let rolling_back = is_rolling_back(service);
-    work.verdicts.take();
-    work.pass.edit_service(work.id, |service| {
+    work.edit_service(|service| {
         service.rollout = None;
         let because = format!("due to failure or early termination of task {task}");
         let previous = if settings.failure_action == FailureAction::Rollback && !rolling_back { service.previous.take() } else { None };
@@ -193,7 +195,7 @@ pub(crate) fn roll(work: &mut Work<'_, '_>, seen: &BTreeSet<SlotKey>) -> Seen {
     let settings = Settings::of(&service);
     let is_under_way = service.update.as_ref().is_some_and(|u| matches!(u.state, UpdateState::Updating | UpdateState::RollbackStarted));
     // Without an update under way only what was looked at can have become dirty.
-    let keys = if is_under_way { all_slots(work) } else { seen.iter().copied().chain(work.pass.touched(work.id)).collect() };
+    let keys = if is_under_way { all_slots(work) } else { seen.clone() };
     let mut looks: Vec<Look> = keys.iter().filter_map(|key| look(work, *key, &settings)).collect();
     if !is_under_way && looks.iter().any(|l| l.dirty) {
         looks = all_slots(work).into_iter().filter_map(|key| look(work, key, &settings)).collect();
@@ -225,7 +227,7 @@ fn keys_of(looks: &[Look]) -> Vec<SlotKey> {
 }
 
 fn all_slots(work: &Work<'_, '_>) -> BTreeSet<SlotKey> {
-    let stored = work.pass.views.get(&work.id).into_iter().flat_map(|v| v.slots()).map(|(key, _)| key);
+    let stored = work.view.into_iter().flat_map(|v| v.slots()).map(|(key, _)| key);
     stored.chain(work.pass.touched(work.id)).collect()
 }
 
@@ -253,7 +255,7 @@ fn look(work: &Work<'_, '_>, key: SlotKey, settings: &Settings) -> Option<Look> 
 
 fn begin(work: &mut Work<'_, '_>, slots: usize) {
     let now = work.pass.now;
-    work.pass.edit_service(work.id, |service| {
+    work.edit_service(|service| {
         if !is_rolling_back(service) {
             service.update = None;
             set_status(service, UpdateState::Updating, "update in progress".to_owned(), now);
@@ -264,7 +266,7 @@ fn begin(work: &mut Work<'_, '_>, slots: usize) {
 
 fn complete(work: &mut Work<'_, '_>) {
     let now = work.pass.now;
-    work.pass.edit_service(work.id, |service| {
+    work.edit_service(|service| {
         service.rollout = None;
         let (state, message) = if is_rolling_back(service) {
             (UpdateState::RollbackCompleted, "rollback completed")
@@ -349,7 +351,7 @@ fn finish(work: &mut Work<'_, '_>, keys: &[SlotKey], settings: Settings) {
 }
 
 fn set_last_slot_done(work: &mut Work<'_, '_>, at: Timestamp) {
-    work.pass.edit_service(work.id, |service| {
+    work.edit_service(|service| {
         if let Some(rollout) = &mut service.rollout {
             rollout.last_slot_done = at;
         }

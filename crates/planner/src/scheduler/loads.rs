@@ -1,12 +1,13 @@
 //! What each node carries, kept up to date task by task.
 
 use crate::{
+    id_map::IdMap,
     restart::is_on_node,
     scheduler::resources::GenericUse,
     template::{HostPort, Templates},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
@@ -16,14 +17,31 @@ use swarm_types::{GenericResource, NodeId, ServiceId, SpecId, TaskState};
 /// What all nodes carry.
 #[derive(Debug, Default)]
 pub(crate) struct Loads {
-    nodes: BTreeMap<NodeId, NodeLoad>,
+    nodes: IdMap<NodeId, NodeLoad>,
     /// Nodes that exist, by how many tasks are there to stay.
-    by_staying: BTreeSet<(u32, NodeId)>,
+    by_staying: BTreeSet<Place>,
     /// Where each service has wanted tasks, and how many; no zero entries.
-    by_service: HashMap<ServiceId, BTreeMap<NodeId, Wanted>>,
+    by_service: IdMap<ServiceId, IdMap<NodeId, Wanted>>,
     /// Whether anything changed since [`Loads::take_changed`].
     changed: bool,
 }
+
+/// A node in an order of ids. The same order as that of the ids alone, but mostly decided by comparing one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OrderedNode {
+    head: u64,
+    pub(crate) id: NodeId,
+}
+
+impl From<NodeId> for OrderedNode {
+    fn from(id: NodeId) -> Self {
+        let head = id.as_str().as_bytes().first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+        Self { head, id }
+    }
+}
+
+/// A node and how many tasks are there to stay.
+pub(crate) type Place = (u32, OrderedNode);
 
 /// A service's tasks on a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,18 +94,18 @@ impl Loads {
         self.nodes.get(&id)
     }
 
-    /// Nodes that exist.
+    /// Nodes that exist, in no order.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeLoad)> {
         self.nodes.iter().filter(|(_, load)| load.node.is_some()).map(|(id, load)| (*id, load))
     }
 
     /// The node after `cursor` in the order of tasks that stay.
-    pub(crate) fn next_by_staying(&self, cursor: Option<(u32, NodeId)>) -> Option<(u32, NodeId)> {
+    pub(crate) fn next_by_staying(&self, cursor: Option<Place>) -> Option<Place> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_staying.range((from, Bound::Unbounded)).next().copied()
     }
 
-    /// Where a service has wanted tasks, and how many.
+    /// Where a service has wanted tasks, and how many; in no order.
     pub(crate) fn of_service(&self, service: ServiceId) -> impl Iterator<Item = (NodeId, Wanted)> {
         self.by_service.get(&service).into_iter().flatten().map(|(node, tasks)| (*node, *tasks))
     }
@@ -116,7 +134,7 @@ impl Loads {
     pub(crate) fn set_node(&mut self, id: NodeId, node: Option<Arc<Node>>) {
         self.changed = true;
         let load = self.nodes.entry(id).or_default();
-        let place = (load.staying, id);
+        let place = (load.staying, id.into());
         load.node = node;
         if load.node.is_some() {
             self.by_staying.insert(place);
@@ -152,10 +170,10 @@ impl Loads {
         }
         load.generic.weigh(generic, sign);
         if task.staying {
-            let place = (load.staying, task.node);
+            let place = (load.staying, task.node.into());
             load.staying = add(load.staying, sign);
             if load.node.is_some() {
-                let moved = (load.staying, task.node);
+                let moved = (load.staying, task.node.into());
                 self.by_staying.remove(&place);
                 self.by_staying.insert(moved);
             }

@@ -11,7 +11,7 @@ use crate::{
     orchestrate::Seen,
     plan::{CHANGES_PER_PASS_MAX, Refusal},
     restart::FAILURE_WINDOW,
-    slots::{SlotKey, is_unplaced},
+    slots::SlotKey,
     template::Template,
 };
 use filters::{Charges, Request};
@@ -54,17 +54,13 @@ type Group = Vec<(SlotKey, Arc<Task>)>;
 
 /// The service's tasks without a node, by template: equal tasks are placed together.
 fn unplaced(pass: &Pass<'_>, service: ServiceId, seen: &mut Seen) -> BTreeMap<SpecId, Group> {
-    let stored = pass.views.get(&service).into_iter().flat_map(|view| view.unplaced().iter().copied());
-    let keys: BTreeSet<SlotKey> = stored.chain(pass.touched(service)).collect();
     let mut groups: BTreeMap<SpecId, Group> = BTreeMap::new();
     let full = pass.change_count() >= CHANGES_PER_PASS_MAX;
-    for key in keys {
-        for task in pass.tasks(service, key).into_iter().filter(|t| is_unplaced(t)) {
-            // What this pass made costs no further change.
-            if full && pass.state.task(task.id).is_some() {
-                *seen = Seen::Part;
-                continue;
-            }
+    for (key, task) in pass.unplaced(service) {
+        // What this pass made costs no further change.
+        if full && pass.state.task(task.id).is_some() {
+            *seen = Seen::Part;
+        } else {
             groups.entry(task.spec).or_default().push((key, task));
         }
     }
@@ -97,7 +93,8 @@ fn place(pass: &mut Pass<'_>, service: ServiceId, template: &Template, tasks: Gr
         while let Some((_, task)) = free.peek() {
             let id = task.id;
             let Some(choice) = nodes.next(&request, pass, &mut charges) else { break };
-            let Some((key, _)) = free.next() else { break };
+            let Some((key, task)) = free.next() else { break };
+            drop(task); // So that it can be changed in place.
             assign(pass, service, key, id, choice, ASSIGNED);
         }
         let reason = charges.explain();
@@ -133,10 +130,8 @@ impl Nodes {
 
 /// Nodes on which this version of the service failed too often lately.
 fn failing_nodes(pass: &Pass<'_>, service: ServiceId, spec: SpecId) -> BTreeSet<NodeId> {
-    let stored = pass.views.get(&service).into_iter().flat_map(|view| view.failing().iter().copied());
-    let keys: BTreeSet<SlotKey> = stored.chain(pass.touched(service)).collect();
     let mut failures: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for key in keys {
+    for key in pass.failing(service) {
         let tasks = pass.tasks(service, key);
         let Some(newest) = tasks.last().filter(|t| t.spec == spec) else { continue };
         for failure in newest.failures.iter().filter(|f| pass.now.since(f.at) < FAILURE_WINDOW) {

@@ -2,7 +2,7 @@
 
 use super::{
     filters::{Charges, Request},
-    loads::Loads,
+    loads::{Loads, OrderedNode, Place},
 };
 use std::{
     cmp::Reverse,
@@ -16,7 +16,7 @@ pub(crate) struct Rank {
     pub(crate) failing: bool,
     pub(crate) of_service: u32,
     pub(crate) staying: u32,
-    pub(crate) node: NodeId,
+    pub(crate) node: OrderedNode,
 }
 
 /// A node that can take the next task, and the generic resources that the task gets there.
@@ -30,7 +30,7 @@ pub(crate) type Choice = (NodeId, Vec<GenericResource>);
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Rank>>,
     /// How far the order of nodes without a task of the service has been used up; `None` once it is.
-    cursor: Option<Option<(u32, NodeId)>>,
+    cursor: Option<Option<Place>>,
     failing: BTreeSet<NodeId>,
 }
 
@@ -42,7 +42,7 @@ impl Queue {
         let ranked = known.into_iter().filter_map(|node| {
             let load = loads.node(node).filter(|load| load.node.is_some())?;
             let of_service = loads.of_service_on(request.service, node).staying;
-            Some(Reverse(Rank { failing: failing.contains(&node), of_service, staying: load.staying, node }))
+            Some(Reverse(Rank { failing: failing.contains(&node), of_service, staying: load.staying, node: node.into() }))
         });
         Self { heap: ranked.collect(), cursor: Some(None), failing }
     }
@@ -50,10 +50,10 @@ impl Queue {
     /// The best node that fits. Whoever takes it puts the task there before asking again.
     pub(crate) fn next(&mut self, request: &Request<'_>, loads: &Loads, charges: &mut Charges) -> Option<Choice> {
         while let Some((staying, node)) = self.next_fresh(request, loads) {
-            match request.check(node, loads) {
+            match request.check(node.id, loads) {
                 Ok(generic) => {
                     self.heap.push(Reverse(Rank { failing: false, of_service: 1, staying: staying + 1, node }));
-                    return Some((node, generic));
+                    return Some((node.id, generic));
                 }
                 Err(filter) => charges.charge(filter),
             }
@@ -63,12 +63,12 @@ impl Queue {
 
     /// The next node without a task of the service and without failures. Nodes that get a task move on in the order, but
     /// then have a task of the service, so none is seen twice.
-    fn next_fresh(&mut self, request: &Request<'_>, loads: &Loads) -> Option<(u32, NodeId)> {
+    fn next_fresh(&mut self, request: &Request<'_>, loads: &Loads) -> Option<Place> {
         loop {
             let place = loads.next_by_staying(self.cursor?);
             self.cursor = place.map(Some);
             let (staying, node) = place?;
-            if loads.of_service_on(request.service, node).staying == 0 && !self.failing.contains(&node) {
+            if loads.of_service_on(request.service, node.id).staying == 0 && !self.failing.contains(&node.id) {
                 return Some((staying, node));
             }
         }
@@ -83,10 +83,10 @@ pub(crate) fn next_in_heap(
     charges: &mut Charges,
 ) -> Option<Choice> {
     while let Some(Reverse(rank)) = heap.pop() {
-        match request.check(rank.node, loads) {
+        match request.check(rank.node.id, loads) {
             Ok(generic) => {
                 heap.push(Reverse(Rank { of_service: rank.of_service + 1, staying: rank.staying + 1, ..rank }));
-                return Some((rank.node, generic));
+                return Some((rank.node.id, generic));
             }
             Err(filter) => charges.charge(filter),
         }

@@ -31,7 +31,7 @@ impl Tree {
             failing: failing.contains(&node),
             of_service: loads.of_service_on(request.service, node).staying,
             staying: load.staying,
-            node,
+            node: node.into(),
         });
         Self::grow(all.collect(), &request.template.spread, loads)
     }
@@ -42,7 +42,7 @@ impl Tree {
         };
         let mut by_value: BTreeMap<&str, Vec<Rank>> = BTreeMap::new();
         for rank in nodes {
-            let value = loads.node(rank.node).and_then(|load| load.node.as_deref()).map_or("", |node| key.value(node));
+            let value = loads.node(rank.node.id).and_then(|load| load.node.as_deref()).map_or("", |node| key.value(node));
             by_value.entry(value).or_default().push(rank);
         }
         let (mut children, mut order) = (Vec::new(), BinaryHeap::new());
