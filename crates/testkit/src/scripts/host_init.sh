@@ -18,10 +18,14 @@ mount -t proc proc /proc
 # A sysfs of this network namespace, with the cgroups of the machine back in their place.
 mkdir -p "$host_dir/cgroup"
 mount --rbind /sys/fs/cgroup "$host_dir/cgroup"
+# What happens to this copy must not happen to what it was copied from.
+mount --make-rprivate "$host_dir/cgroup"
 mount -t sysfs sysfs /sys
-mount --rbind /sys/fs/cgroup /sys/fs/cgroup
 mount --rbind "$host_dir/cgroup" /sys/fs/cgroup
+# By now it is a peer of what is in place: an unmount that is shared would take the cgroups from there as well.
+mount --make-rprivate "$host_dir/cgroup"
 umount --recursive --lazy "$host_dir/cgroup"
+mount --make-rshared /sys
 
 mount --bind "$host_dir/run" /run
 mkdir -p /run/docker/plugins /run/netns /run/lock
