@@ -66,7 +66,7 @@ pub async fn run(config: Config) -> Result<u8> {
     fs::set_permissions(&config.state_dir, fs::Permissions::from_mode(0o700)).context("could not protect the state folder")?;
     let certs = CertStore::new(config.certs.parent().context("--certs has no parent folder")?);
     let init = read_init(&config)?;
-    let member = ensure_member(&config.state_dir, init.as_ref(), &certs)?;
+    let member = ensure_member(&config.state_dir, init.as_ref(), &config.join, &certs)?;
     let identity = match &init {
         Some(init) if !member.finished => Identity::found(init, &certs)?,
         _ => Identity::load(&certs)?,
@@ -81,15 +81,19 @@ fn read_init(config: &Config) -> Result<Option<InitFile>> {
 }
 
 /// The member's file. An interrupted founding starts again from nothing: its root key was in memory only.
-fn ensure_member(dir: &Path, init: Option<&InitFile>, certs: &CertStore) -> Result<MemberFile> {
+fn ensure_member(dir: &Path, init: Option<&InitFile>, join: &[String], certs: &CertStore) -> Result<MemberFile> {
     match MemberFile::load(dir).context("could not read the member file")? {
         Some(member) if member.finished || init.is_none() => Ok(member),
         started => {
             if started.is_some() {
                 tracing::warn!("making the cluster was interrupted; it starts again from nothing");
             }
+            if init.is_none() && join.is_empty() {
+                bail!("{} has no member file, and there is nothing to make or join", dir.display());
+            }
+            // What lies here is of an earlier membership, whose end was interrupted. Under a new id it must not be continued.
+            wipe(dir, Wipe::StateAndKeys).context("could not wipe an unfinished state")?;
             if init.is_some() {
-                wipe(dir, Wipe::StateAndKeys).context("could not wipe an unfinished state")?;
                 certs.wipe().context("could not wipe unfinished certificates")?;
             }
             let member = MemberFile { raft_id: rand::random::<u64>() >> 1 | 1, finished: false };
@@ -158,7 +162,7 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     links.set_dispatcher(dispatcher.clone());
     let docker_api = api::router(api::Context::new(store.clone(), Arc::clone(&links) as Arc<_>, identity.node_id));
     let rooms = Rooms {
-        raft: RaftRoutes { node: raft.clone(), membership, node_id: identity.node_id },
+        raft: RaftRoutes { node: raft.clone(), membership: membership.clone(), node_id: identity.node_id },
         ca: ca::Authority { store: store.clone(), peers: Arc::clone(&peers) },
         dispatcher: DispatcherRoutes { dispatcher: dispatcher.clone() },
         api: docker_api.clone(),
@@ -180,6 +184,7 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     let local = control::router(control).merge(docker_api);
     let local = tokio::spawn(async move { axum::serve(socket, local).await });
     let planner = tokio::spawn(planner_loop::run(store.clone()));
+    tokio::spawn(membership.keep_in_step());
     tokio::spawn(reload_certificates(config.certs.clone(), certs_changed, live, Arc::clone(&peers), tls));
 
     let become_member = become_member(&config, &identity, init.as_ref(), &mut member, &raft, &phase);
@@ -251,6 +256,7 @@ async fn become_member(
             (Some(init), Some(ca)) => found_cluster(config, identity, init, ca, raft).await?,
             _ => join_cluster(config, identity, raft, member.raft_id).await?,
         }
+        raft.until_member().await?;
         member.finished = true;
         member.save(&config.state_dir).context("could not write the member file")?;
     }
@@ -311,7 +317,9 @@ async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, raf
     let request = JoinRequest { node_id: identity.node_id, raft_id, addr: config.advertise_addr.to_string() };
     let mut hint: Option<String> = None;
     for attempt in 0usize.. {
-        if raft.is_voter() {
+        // A voter that is not recorded was interrupted on its way, and is unknown to agents until it asks again.
+        let is_recorded = raft.store().state().node(identity.node_id).is_some_and(|n| n.raft_id == Some(raft_id));
+        if raft.is_voter() && is_recorded {
             return Ok(());
         }
         let known: Vec<&String> = hint.iter().chain(&config.join).collect();

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture, future::Shared};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, sync::Mutex as AsyncMutex};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A dial takes no longer, or the peer counts as unreachable. A silent host costs this once per attempt.
@@ -77,21 +78,25 @@ impl PeerError {
     }
 }
 
-type Connection = Arc<AsyncMutex<Option<SendRequest<Body>>>>;
+/// A connection, made or being made. Dialling goes on when those who wait for it give up: Raft's calls have less patience
+/// than a handshake on a busy machine takes.
+type Connection = Shared<BoxFuture<'static, Result<SendRequest<Body>, Arc<std::io::Error>>>>;
+
+/// When each address was last heard from or last failed; tells reachability.
+type Heard = Arc<Mutex<HashMap<String, (Instant, bool)>>>;
 
 /// Connections to other managers, made when needed and again when broken.
 pub struct Peers {
     tls: RwLock<Arc<ClientConfig>>,
     connections: Mutex<HashMap<String, Connection>>,
-    /// When each address was last heard from or last failed; tells reachability.
-    heard: Mutex<HashMap<String, (Instant, bool)>>,
+    heard: Heard,
 }
 
 impl Peers {
     /// No connections yet. `tls` presents this manager's certificate.
     #[must_use]
     pub fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { tls: RwLock::new(tls), connections: Mutex::default(), heard: Mutex::default() }
+        Self { tls: RwLock::new(tls), connections: Mutex::default(), heard: Heard::default() }
     }
 
     /// Uses other roots from the next connection on.
@@ -112,8 +117,7 @@ impl Peers {
     /// [`PeerError::Dial`] or [`PeerError::Http`]. Error statuses are answers here.
     pub async fn send(&self, addr: &str, request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
         let result = self.send_on_connection(addr, request).await;
-        let note = (Instant::now(), result.is_ok());
-        self.heard.lock().expect("nothing panics while holding it").insert(addr.to_owned(), note);
+        note(&self.heard, addr, result.is_ok());
         result
     }
 
@@ -154,22 +158,42 @@ impl Peers {
 
     /// The shared connection, or a new one. Only one dial per address runs at a time.
     async fn connection(&self, addr: &str) -> Result<SendRequest<Body>, PeerError> {
-        let slot = {
+        let connection = {
             let mut connections = self.connections.lock().expect("nothing panics while holding it");
-            Arc::clone(connections.entry(addr.to_owned()).or_default())
+            let usable = connections.get(addr).filter(|c| match c.peek() {
+                None => true,
+                Some(Ok(sender)) => !sender.is_closed(),
+                Some(Err(_)) => false,
+            });
+            match usable {
+                Some(connection) => connection.clone(),
+                None => {
+                    let connection = self.dialling(addr);
+                    tokio::spawn(connection.clone());
+                    connections.insert(addr.to_owned(), connection.clone());
+                    connection
+                }
+            }
         };
-        let mut slot = slot.lock().await;
-        if let Some(sender) = slot.as_ref().filter(|s| !s.is_closed()) {
-            return Ok(sender.clone());
-        }
-        *slot = None;
-        let tls = Arc::clone(&self.tls.read().expect("nothing panics while holding it"));
-        let dial = tokio::time::timeout(DIAL_TIMEOUT, dial(addr, tls)).await;
-        let sender = dial.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        let sender = sender.map_err(|source| PeerError::Dial { addr: addr.to_owned(), source })?;
-        *slot = Some(sender.clone());
-        Ok(sender)
+        connection.await.map_err(|e| PeerError::Dial { addr: addr.to_owned(), source: std::io::Error::new(e.kind(), e) })
     }
+
+    fn dialling(&self, addr: &str) -> Connection {
+        let tls = Arc::clone(&self.tls.read().expect("nothing panics while holding it"));
+        let (addr, heard) = (addr.to_owned(), Arc::clone(&self.heard));
+        let dialling = async move {
+            let dialled = tokio::time::timeout(DIAL_TIMEOUT, dial(&addr, tls)).await;
+            let dialled = dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            // Noted here, because those who wait may have given up.
+            note(&heard, &addr, dialled.is_ok());
+            dialled.map_err(Arc::new)
+        };
+        dialling.boxed().shared()
+    }
+}
+
+fn note(heard: &Heard, addr: &str, answered: bool) {
+    heard.lock().expect("nothing panics while holding it").insert(addr.to_owned(), (Instant::now(), answered));
 }
 
 async fn dial(addr: &str, tls: Arc<ClientConfig>) -> std::io::Result<SendRequest<Body>> {

@@ -22,8 +22,9 @@ use hyper_util::{
 use rustls::ServerConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    net::SocketAddr,
-    sync::{Arc, RwLock},
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, RwLock},
     time::{Duration, SystemTime},
 };
 use swarm_pki::{Allow, Peer, permits};
@@ -40,6 +41,10 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes under way at a time; more wait in the accept queue.
 const HANDSHAKES_MAX: usize = 256;
+/// Handshakes under way from one address at a time; more are dropped, so that one host cannot take all of the above.
+const HANDSHAKES_PER_HOST_MAX: usize = 64;
+/// A connection without a certificate ends after this time: it is there for one or two short calls.
+const ANONYMOUS_MAX: Duration = Duration::from_secs(60);
 /// A silent connection is probed this often.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// A probe without an answer for this long ends the connection.
@@ -217,6 +222,7 @@ pub type LiveTls = Arc<RwLock<Arc<ServerConfig>>>;
 /// Accepts connections until the listener's task is dropped.
 pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let hosts = Hosts::default();
     loop {
         let (tcp, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -227,6 +233,10 @@ pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
                 continue;
             }
         };
+        let Some(turn) = hosts.enter(from.ip()) else {
+            tracing::debug!(%from, "dropped a connection: too many handshakes of this host are under way");
+            continue;
+        };
         let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.read().expect("nothing panics while holding it")));
         let router = router.clone();
@@ -235,7 +245,7 @@ pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
                 tracing::debug!(%from, %error, "could not set TCP_NODELAY");
             }
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await;
-            drop(permit);
+            drop((permit, turn));
             let stream = match handshake {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => return tracing::debug!(%from, %error, "TLS handshake failed"),
@@ -245,6 +255,7 @@ pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
                 Ok(peer) => peer,
                 Err(error) => return tracing::warn!(%from, %error, "refused a certificate that is not a node's"),
             };
+            let time = if peer.identity().is_some() { None } else { Some(ANONYMOUS_MAX) };
             let service = router.layer(Extension(peer)).layer(Extension(PeerAddr(from)));
             let service = TowerToHyperService::new(service.into_service::<hyper::body::Incoming>());
             let mut server = auto::Builder::new(TokioExecutor::new());
@@ -256,9 +267,48 @@ pub async fn serve(listener: TcpListener, tls: LiveTls, router: Router) {
                 .adaptive_window(true)
                 .max_concurrent_streams(1024);
             server.http1().timer(TokioTimer::new());
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+            let served = server.serve_connection(TokioIo::new(stream), service);
+            let served = match time {
+                None => served.await,
+                Some(time) => match tokio::time::timeout(time, served).await {
+                    Ok(served) => served,
+                    Err(_) => return tracing::debug!(%from, "ended a connection without a certificate"),
+                },
+            };
+            if let Err(error) = served {
                 tracing::debug!(%from, %error, "connection ended");
             }
         });
+    }
+}
+
+/// Handshakes under way by address.
+#[derive(Clone, Default)]
+struct Hosts(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A handshake under way; counted until it is dropped.
+struct Turn(Hosts, IpAddr);
+
+impl Hosts {
+    fn enter(&self, host: IpAddr) -> Option<Turn> {
+        let mut hosts = self.0.lock().expect("nothing panics while holding it");
+        let count = hosts.entry(host).or_default();
+        if *count >= HANDSHAKES_PER_HOST_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Turn(self.clone(), host))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut hosts = self.0.0.lock().expect("nothing panics while holding it");
+        if let Some(count) = hosts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                hosts.remove(&self.1);
+            }
+        }
     }
 }

@@ -38,6 +38,7 @@ struct World {
     store: Store,
     dispatcher: Dispatcher,
     leadership: watch::Sender<Leadership>,
+    certificates_last: Duration,
 }
 
 fn node(n: u8) -> NodeId {
@@ -111,7 +112,7 @@ async fn world() -> World {
     let timing = Timing { period: Some(Duration::from_millis(400)) };
     let dispatcher = Dispatcher::start(store.clone(), Arc::clone(&link) as Arc<_>, timing);
     assert!(link.0.set(dispatcher.clone()).is_ok());
-    World { store, dispatcher, leadership }
+    World { store, dispatcher, leadership, certificates_last: Duration::from_secs(3600) }
 }
 
 struct Agent {
@@ -128,7 +129,7 @@ impl Agent {
             role: swarm_pki::Role::Worker,
             cluster_id: String::new(),
             not_before: now,
-            not_after: now,
+            not_after: now + world.certificates_last,
             issuer: Vec::new(),
         };
         let (frames, receiver) = mpsc::channel(16);
@@ -286,4 +287,119 @@ async fn reports_wait_for_a_leader() {
     agent.say(FromAgent::Heartbeat).await;
     world.leadership.send_replace(Leadership::Own { term: 2 });
     until_state(&world.store, |s| s.task(id).is_some_and(|t| t.status.state == TaskState::Running)).await;
+}
+
+fn statuses_of(n: u8, seq: u64, state: TaskState, message: &str) -> FromAgent {
+    let status = TaskStatus { state, timestamp: at(), message: message.into(), ..TaskStatus::default() };
+    FromAgent::Statuses { seq, reports: vec![StatusReport { task_id: TaskId::from_random([n; 16]), status }] }
+}
+
+fn statuses_for_leader(n: u8, on: NodeId, state: TaskState, message: &str) -> LeaderMessage {
+    let FromAgent::Statuses { reports, .. } = statuses_of(n, 1, state, message) else { unreachable!() };
+    LeaderMessage::Statuses { node_id: on, reports }
+}
+
+#[tokio::test]
+async fn of_two_reports_of_one_task_in_one_commit_the_later_counts() {
+    let world = world().await;
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(1, node(1))))]).await;
+    let take = |state, message| world.dispatcher.take(node(100), statuses_for_leader(1, node(1), state, message));
+    let (first, second) = tokio::join!(take(TaskState::Preparing, "early"), take(TaskState::Preparing, "late"));
+    assert_eq!((first, second), (LeaderAnswer::Done, LeaderAnswer::Done));
+    let state = world.store.state();
+    let status = &state.task(TaskId::from_random([1; 16])).expect("the task").status;
+    assert_eq!((status.state, status.message.as_str()), (TaskState::Preparing, "late"));
+}
+
+#[tokio::test]
+async fn nodes_that_come_and_go_at_once_end_as_their_last_session_says() {
+    let world = world().await;
+    for round in 0..20 {
+        // Goes: the leader decides "down" at about the time at which the next session registers.
+        let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+        agent.hear_assignment().await;
+        agent.frames = None;
+        let mut back = tokio::time::interval(Duration::from_millis(5));
+        let gone = std::time::Instant::now();
+        while gone.elapsed() < Duration::from_millis(390 + round) {
+            back.tick().await;
+        }
+        let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+        agent.hear_assignment().await;
+        assert_eq!(node_state(&world.store.state(), node(1)), NodeState::Ready, "round {round}");
+        drop(agent);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_session_of_a_silent_agent_ends_all_the_same() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    // Somebody reads, but nobody speaks.
+    let Agent { frames, mut answers, .. } = agent;
+    let reader = tokio::spawn(async move { while answers.next().await.is_some() {} });
+    let mut orders = tokio::time::interval(Duration::from_millis(50));
+    for n in 10..210 {
+        orders.tick().await;
+        put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task(n, node(1))))]).await;
+        if node_state(&world.store.state(), node(1)) == NodeState::Down {
+            reader.await.expect("the session ended");
+            return drop(frames);
+        }
+    }
+    panic!("the silence was never noticed");
+}
+
+#[tokio::test]
+async fn a_frame_larger_than_agents_need_ends_the_session_unread() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    let header = Bytes::from_static(&[0x01, 0, 0, 0]);
+    agent.frames.as_ref().expect("open").send(Ok(header)).await.expect("the session reads");
+    loop {
+        match agent.hear().await {
+            FromManager::Close(CloseReason::Refused(why)) => break assert!(why.contains("too large"), "{why}"),
+            FromManager::Close(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manager_without_a_leader_sends_its_agents_elsewhere() {
+    let world = world().await;
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    world.leadership.send_replace(Leadership::None);
+    let mut beat = tokio::time::interval(Duration::from_millis(100));
+    let begun = std::time::Instant::now();
+    loop {
+        tokio::select! {
+            // An agent that lives.
+            _ = beat.tick() => agent.say(FromAgent::Heartbeat).await,
+            heard = agent.hear() => match heard {
+                FromManager::Close(CloseReason::Elsewhere(why)) => break assert!(why.contains("no leader"), "{why}"),
+                FromManager::Close(other) => panic!("{other:?}"),
+                _ => {}
+            },
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(3), "an election is no reason");
+}
+
+#[tokio::test]
+async fn a_session_does_not_outlive_its_certificate() {
+    let mut world = world().await;
+    world.certificates_last = Duration::from_millis(300);
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    agent.hear_assignment().await;
+    loop {
+        match agent.hear().await {
+            FromManager::Close(CloseReason::Elsewhere(why)) => break assert!(why.contains("expired"), "{why}"),
+            FromManager::Close(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    }
 }

@@ -14,8 +14,8 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 /// A frame could not be made or read. The session cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Longer than [`FRAME_BYTES_MAX`].
-    #[error("frame of {0} bytes is larger than {FRAME_BYTES_MAX}")]
+    /// Longer than [`FRAME_BYTES_MAX`], or than what the decoder takes.
+    #[error("frame of {0} bytes is too large")]
     TooLarge(usize),
     /// An unknown format byte.
     #[error("unknown frame format {0}")]
@@ -49,12 +49,30 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, FrameError> {
 }
 
 /// Collects bytes as they come and gives out whole values.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameDecoder {
     buffer: BytesMut,
+    bytes_max: usize,
+}
+
+impl Default for FrameDecoder {
+    fn default() -> Self {
+        Self::with_max(FRAME_BYTES_MAX)
+    }
 }
 
 impl FrameDecoder {
+    /// A decoder that refuses longer frames, before their bytes are collected.
+    #[must_use]
+    pub fn with_max(bytes_max: usize) -> Self {
+        Self { buffer: BytesMut::new(), bytes_max }
+    }
+
+    /// Refuses longer frames from now on.
+    pub fn set_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Adds received bytes.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -70,7 +88,7 @@ impl FrameDecoder {
         if length == 0 {
             return Err(FrameError::Empty);
         }
-        if length > FRAME_BYTES_MAX {
+        if length > self.bytes_max {
             return Err(FrameError::TooLarge(length));
         }
         if self.buffer.len() < 4 + length {
@@ -115,6 +133,9 @@ mod tests {
         let mut decoder = FrameDecoder::default();
         decoder.extend(&[0xff, 0xff, 0xff, 0xff]);
         assert!(matches!(decoder.next_value::<FromAgent>(), Err(FrameError::TooLarge(_))));
+        let mut decoder = FrameDecoder::with_max(8);
+        decoder.extend(&[0, 0, 0, 9]);
+        assert!(matches!(decoder.next_value::<FromAgent>(), Err(FrameError::TooLarge(9))));
         let mut decoder = FrameDecoder::default();
         decoder.extend(&[0, 0, 0, 2, 9, 9]);
         assert!(matches!(decoder.next_value::<FromAgent>(), Err(FrameError::Format(9))));

@@ -161,7 +161,8 @@ pub(super) async fn remove(context: &Context, call: &Call, input: &str) -> Resul
     let decide = |state: &State| {
         swarm::required(state)?;
         let node = resolve::node(state, input)?;
-        if context.store.peers().iter().any(|peer| peer.node_id == node.id()) {
+        // One that never became a voter may go: the leader then drops it from Raft.
+        if context.store.peers().iter().any(|peer| peer.voter && peer.node_id == node.id()) {
             return Err(ApiError::RemoveManager(node.id()));
         }
         if !force && node.api.status.state == NodeState::Ready {

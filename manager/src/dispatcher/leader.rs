@@ -1,26 +1,29 @@
-//! The leader's side: liveness verdicts, node descriptions, and the statuses of all agents in few commits.
+//! The leader's side: liveness verdicts, and the ways of what agents say into the replicated state.
 
-use super::{LeaderAnswer, LeaderMessage, liveness::Liveness, liveness::Verdict};
-use crate::store::{ProposeError, Store};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
+use super::{
+    LeaderAnswer, LeaderMessage,
+    liveness::{Liveness, Verdict},
+    node_writes::{NodeWrites, Wish},
+    statuses::{StatusRequest, commit_statuses},
 };
-use swarm_session::{CloseReason, StatusReport};
-use swarm_state::{Batch, Change, Conflict, Key, Node, Object, State};
-use swarm_types::{Actor, NodeDescription, NodeId, NodeState, Timestamp};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use crate::store::{Leadership, Store};
+use std::time::{Duration, SystemTime};
+use swarm_session::CloseReason;
+use swarm_state::{Key, State};
+use swarm_types::{NodeState, Timestamp};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::Instant,
+};
 
 /// Messages that may wait for the leader's loop; more make their senders wait.
 const MESSAGES_WAITING_MAX: usize = 4096;
-/// Reports of all nodes that come within this time go into one commit.
-const STATUS_WINDOW: Duration = Duration::from_millis(20);
-/// Reports in one commit at most.
-const STATUSES_PER_COMMIT_MAX: usize = 2000;
 /// Tries at a write when others get in between.
-const TRIES_MAX: usize = 20;
+pub(super) const TRIES_MAX: usize = 20;
 /// Without anything due, liveness is looked at this often.
 const TICK_MAX: Duration = Duration::from_secs(1);
+/// A loop that comes round so much later than it should have stood still, and with it the reading of what agents say.
+const STOOD_STILL: Duration = Duration::from_secs(2);
 /// Docker's default period of heartbeats.
 const PERIOD_DEFAULT: Duration = Duration::from_secs(5);
 /// Above this many nodes the period is stretched in proportion, so that heartbeats stay a small load.
@@ -52,17 +55,17 @@ impl Timing {
     pub fn grace(&self, state: &State) -> Duration {
         self.period(state) * 2
     }
+
+    /// How long a session may be silent before it counts as broken. With the grace of a broken session it makes the whole.
+    #[must_use]
+    pub fn silence(&self, state: &State) -> Duration {
+        let grace = self.grace(state);
+        grace - Liveness::broken_grace(grace)
+    }
 }
 
 struct Request {
-    from: NodeId,
     message: LeaderMessage,
-    answer: oneshot::Sender<LeaderAnswer>,
-}
-
-struct StatusRequest {
-    node_id: NodeId,
-    reports: Vec<StatusReport>,
     answer: oneshot::Sender<LeaderAnswer>,
 }
 
@@ -83,24 +86,26 @@ impl LeaderHandle {
     }
 
     /// Handles one message.
-    pub(super) async fn take(&self, from: NodeId, message: LeaderMessage) -> LeaderAnswer {
+    pub(super) async fn take(&self, message: LeaderMessage) -> LeaderAnswer {
         let (answer, answered) = oneshot::channel();
         let stopped = || LeaderAnswer::Failed("the dispatcher stopped".into());
-        if self.requests.send(Request { from, message, answer }).await.is_err() {
+        if self.requests.send(Request { message, answer }).await.is_err() {
             return stopped();
         }
-        answered.await.unwrap_or_else(|_| stopped())
+        // The loop drops what waits when it ceases to lead.
+        answered.await.unwrap_or(LeaderAnswer::NotLeader)
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
 async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, statuses: mpsc::Sender<StatusRequest>) {
     let mut leadership = store.leadership();
     loop {
-        if !leadership.borrow_and_update().is_own() {
+        let led: Leadership = leadership.borrow_and_update().clone();
+        if !led.is_own() {
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
                 request = queue.recv() => match request {
@@ -111,10 +116,12 @@ async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, s
             }
             continue;
         }
-        let mut term = Term::new(&store, timing, statuses.clone());
         let mut changes = store.subscribe();
-        term.catch_up();
-        while leadership.borrow_and_update().is_own() {
+        let mut term = Term::new(&store, timing, statuses.clone());
+        // Another term of our own is another view: between the two, agents spoke to somebody else.
+        while *leadership.borrow_and_update() == led {
+            term.writes.start(&store, &term.liveness);
+            let pause = term.pause();
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
                 request = queue.recv() => match request {
@@ -126,10 +133,27 @@ async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, s
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => term.catch_up(),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                () = tokio::time::sleep(term.pause()) => {}
+                stored = term.writes.done() => if !stored { term.judge_again() },
+                () = tokio::time::sleep(pause) => {}
             }
             term.tick();
         }
+    }
+}
+
+/// The leader's own clock: starts at the time of day, but no setting of the host's clock moves it.
+struct Clock {
+    base: Timestamp,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { base: now(), started: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.base.after(self.started.elapsed())
     }
 }
 
@@ -137,16 +161,20 @@ async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, s
 struct Term {
     store: Store,
     timing: Timing,
+    clock: Clock,
+    ticked: Timestamp,
     liveness: Liveness,
+    writes: NodeWrites,
     statuses: mpsc::Sender<StatusRequest>,
 }
 
 impl Term {
     fn new(store: &Store, timing: Timing, statuses: mpsc::Sender<StatusRequest>) -> Self {
         let state = store.state();
+        let clock = Clock::start();
         let nodes = state.nodes().map(|n| (n.id(), n.api.status.state == NodeState::Down));
-        let liveness = Liveness::of_new_leader(nodes, timing.grace(&state), now());
-        Self { store: store.clone(), timing, liveness, statuses }
+        let liveness = Liveness::of_new_leader(nodes, timing.grace(&state), clock.now());
+        Self { store: store.clone(), timing, ticked: clock.now(), clock, liveness, writes: NodeWrites::default(), statuses }
     }
 
     fn grace(&self) -> Duration {
@@ -155,8 +183,9 @@ impl Term {
 
     fn catch_up(&mut self) {
         let state = self.store.state();
+        self.liveness.retain(|id| state.node(id).is_some());
         for node in state.nodes() {
-            self.liveness.added(node.id(), self.timing.grace(&state), now());
+            self.liveness.added(node.id(), self.timing.grace(&state), self.clock.now());
         }
     }
 
@@ -164,7 +193,7 @@ impl Term {
         for event in events {
             if let Key::Node(id) = event.key {
                 match (&event.old, &event.new) {
-                    (None, Some(_)) => self.liveness.added(id, self.grace(), now()),
+                    (None, Some(_)) => self.liveness.added(id, self.grace(), self.clock.now()),
                     (_, None) => self.liveness.removed(id),
                     _ => {}
                 }
@@ -173,45 +202,55 @@ impl Term {
     }
 
     fn pause(&self) -> Duration {
-        self.liveness.next_due().map_or(TICK_MAX, |due| due.since(now()).min(TICK_MAX))
+        self.liveness.next_due().map_or(TICK_MAX, |due| due.since(self.clock.now()).min(TICK_MAX))
     }
 
     fn tick(&mut self) {
-        let verdicts = self.liveness.tick(self.grace(), now());
+        let now = self.clock.now();
+        let gap = now.since(self.ticked);
+        self.ticked = now;
+        if gap > TICK_MAX + STOOD_STILL {
+            tracing::warn!(?gap, "this manager stood still; nodes get that much more time to be heard of");
+            self.liveness.stood_still(gap);
+        }
+        let verdicts = self.liveness.tick(self.grace(), now);
         self.record(verdicts);
     }
 
-    fn record(&self, verdicts: Vec<Verdict>) {
+    fn record(&mut self, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
             tracing::info!(?verdict, "node changed");
-            let store = self.store.clone();
-            tokio::spawn(async move {
-                let (id, state, message) = match &verdict {
-                    Verdict::Down(id, why) => (*id, NodeState::Down, *why),
-                    Verdict::Ready(id) => (*id, NodeState::Ready, ""),
-                };
-                let written = update_node(&store, id, |node, at| set_state(node, state, message, at)).await;
-                if let Err(error) = written {
-                    tracing::warn!(?verdict, ?error, "could not record a node's state");
-                }
-            });
+            match verdict {
+                Verdict::Down(id, why) => self.writes.judge(id, Wish::Down(why)),
+                Verdict::Ready(id) => self.writes.judge(id, Wish::Ready),
+            }
         }
     }
 
-    fn take(&mut self, Request { from, message, answer }: Request) {
-        let (grace, at) = (self.grace(), now());
+    /// After a write that failed: whatever the state says otherwise than liveness is written again.
+    fn judge_again(&mut self) {
+        let state = self.store.state();
+        for node in state.nodes() {
+            let recorded = node.api.status.state;
+            match self.liveness.is_down(node.id()) {
+                Some(true) if recorded != NodeState::Down => self.writes.judge(node.id(), Wish::Down(super::liveness::HEARTBEAT_FAILURE)),
+                Some(false) if recorded != NodeState::Ready => self.writes.judge(node.id(), Wish::Ready),
+                _ => {}
+            }
+        }
+    }
+
+    fn take(&mut self, Request { message, answer }: Request) {
+        let (grace, at) = (self.grace(), self.clock.now());
         match message {
             LeaderMessage::Register { node_id, session_id, description, addr } => {
-                self.liveness.registered(node_id, session_id, from, grace, at);
-                self.write_node(node_id, answer, move |node, at| {
-                    node.api.description = with_tls_info(&description, &node.api.description);
-                    node.api.status.addr.clone_from(&addr);
-                    set_state(node, NodeState::Ready, "", at);
-                });
+                if self.store.state().node(node_id).is_none() {
+                    return drop(answer.send(LeaderAnswer::Refused(CloseReason::Removed)));
+                }
+                self.liveness.registered(node_id, session_id, grace, at);
+                self.writes.ask(node_id, Wish::Register { description, addr }, answer);
             }
-            LeaderMessage::Description { node_id, description } => {
-                self.write_node(node_id, answer, move |node, _| node.api.description = with_tls_info(&description, &node.api.description));
-            }
+            LeaderMessage::Description { node_id, description } => self.writes.ask(node_id, Wish::Describe(description), answer),
             LeaderMessage::Statuses { node_id, reports } => {
                 let request = StatusRequest { node_id, reports, answer };
                 if let Err(mpsc::error::TrySendError::Full(request) | mpsc::error::TrySendError::Closed(request)) = self.statuses.try_send(request) {
@@ -219,7 +258,7 @@ impl Term {
                 }
             }
             LeaderMessage::Digest { connected, closed } => {
-                let verdicts = self.liveness.digest(from, &connected, grace, at);
+                let verdicts = self.liveness.digest(&connected, grace, at);
                 self.record(verdicts);
                 for ended in closed {
                     self.liveness.closed(ended.node_id, ended.session_id, ended.announced, grace, at);
@@ -233,112 +272,4 @@ impl Term {
             }
         }
     }
-
-    fn write_node(&self, id: NodeId, answer: oneshot::Sender<LeaderAnswer>, change: impl Fn(&mut Node, Timestamp) + Send + Sync + 'static) {
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            let written = update_node(&store, id, change).await;
-            drop(answer.send(match written {
-                Ok(()) => LeaderAnswer::Done,
-                Err(answer) => answer,
-            }));
-        });
-    }
-}
-
-/// The agent does not repeat its TLS information in every description.
-fn with_tls_info(new: &NodeDescription, old: &NodeDescription) -> NodeDescription {
-    let mut description = new.clone();
-    if description.tls_info == swarm_types::TlsInfo::default() {
-        description.tls_info = old.tls_info.clone();
-    }
-    description
-}
-
-fn set_state(node: &mut Node, state: NodeState, message: &str, at: Timestamp) {
-    if node.api.status.state != state {
-        node.state_since = at;
-    }
-    node.api.status.state = state;
-    message.clone_into(&mut node.api.status.message);
-}
-
-/// Changes a node object, again when others get in between. Writes nothing when nothing differs.
-async fn update_node(store: &Store, id: NodeId, change: impl Fn(&mut Node, Timestamp)) -> Result<(), LeaderAnswer> {
-    for _ in 0..TRIES_MAX {
-        let state = store.state();
-        let Some(old) = state.node(id) else { return Err(LeaderAnswer::Refused(CloseReason::Removed)) };
-        let mut node = (**old).clone();
-        change(&mut node, now());
-        if node == **old {
-            return Ok(());
-        }
-        node.api.updated_at = now();
-        let batch = Batch { by: Actor::Operator, guards: vec![], changes: vec![Change::update(Object::Node(Arc::new(node)))] };
-        match store.propose(batch).await {
-            Ok(_) => return Ok(()),
-            Err(ProposeError::Conflict(_)) => {}
-            Err(ProposeError::NotLeader(_)) => return Err(LeaderAnswer::NotLeader),
-            Err(error) => return Err(LeaderAnswer::Failed(error.to_string())),
-        }
-    }
-    Err(LeaderAnswer::Failed(format!("node {id} kept changing")))
-}
-
-/// Packs the reports of all nodes into few commits.
-async fn commit_statuses(store: Store, mut queue: mpsc::Receiver<StatusRequest>) {
-    while let Some(first) = queue.recv().await {
-        let mut count = first.reports.len();
-        let mut requests = vec![first];
-        let window = tokio::time::sleep(STATUS_WINDOW);
-        tokio::pin!(window);
-        while count < STATUSES_PER_COMMIT_MAX {
-            tokio::select! {
-                () = &mut window => break,
-                next = queue.recv() => match next {
-                    Some(next) => {
-                        count += next.reports.len();
-                        requests.push(next);
-                    }
-                    None => break,
-                },
-            }
-        }
-        let store = store.clone();
-        // The next window fills while this commit is under way; per node, order is kept by the session.
-        tokio::spawn(async move {
-            let answer = commit_reports(&store, &requests).await;
-            for request in requests {
-                drop(request.answer.send(answer.clone()));
-            }
-        });
-    }
-}
-
-async fn commit_reports(store: &Store, requests: &[StatusRequest]) -> LeaderAnswer {
-    for _ in 0..TRIES_MAX {
-        let state = store.state();
-        let mut changes = Vec::new();
-        for request in requests {
-            let reports: Vec<_> = request.reports.iter().map(|r| (r.task_id, r.status.clone())).collect();
-            let recorded = swarm_planner::record_statuses(&state, request.node_id, &reports, now());
-            for refusal in &recorded.refused {
-                tracing::debug!(node = %request.node_id, ?refusal, "status refused");
-            }
-            changes.extend(recorded.changes);
-        }
-        if changes.is_empty() {
-            return LeaderAnswer::Done;
-        }
-        match store.propose(Batch { by: Actor::Agent, guards: vec![], changes }).await {
-            Ok(_) => return LeaderAnswer::Done,
-            Err(ProposeError::Conflict(Conflict::Move { task, from, to })) => {
-                tracing::warn!(%task, %from, %to, "a report asked for a move that is not allowed");
-            }
-            Err(ProposeError::Conflict(_)) => {}
-            Err(ProposeError::NotLeader(_)) => return LeaderAnswer::NotLeader,
-            Err(error) => return LeaderAnswer::Failed(error.to_string()),
-        }
-    }
-    LeaderAnswer::Failed("the tasks kept changing".into())
 }

@@ -11,8 +11,11 @@
 
 mod leader;
 mod liveness;
+mod node_writes;
 mod orders;
+mod outbox;
 mod session;
+mod statuses;
 
 pub use leader::Timing;
 
@@ -31,10 +34,16 @@ use swarm_pki::NodeIdentity;
 use swarm_session::{CloseReason, StatusReport};
 use swarm_state::{Key, Object};
 use swarm_types::{NodeDescription, NodeId, SessionId};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::Instant,
+};
 
 /// Every manager tells the leader this often who is connected to it; at once when a session ends or the leader changes.
 const DIGEST_EVERY: Duration = Duration::from_secs(1);
+/// A manager that reaches no leader for this time sends its agents elsewhere: another manager may, and the leader must hear of
+/// them within two heartbeat periods. Much longer than an election.
+const LEADERLESS_MAX: Duration = Duration::from_secs(5);
 
 /// What a manager hands to the leader about its agents.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -176,7 +185,8 @@ impl Dispatcher {
 
     /// Takes a message for the leader, from this manager or another one.
     pub async fn take(&self, from: NodeId, message: LeaderMessage) -> LeaderAnswer {
-        self.inner.leader.take(from, message).await
+        tracing::trace!(%from, ?message, "message for the leader");
+        self.inner.leader.take(message).await
     }
 
     /// A node said that it leaves the swarm. Best effort: an unreachable leader finds out by the missing session.
@@ -189,10 +199,7 @@ impl Dispatcher {
     /// Ends every session, telling the agents to go elsewhere; no new one is taken.
     pub fn stop(&self) {
         self.inner.stopping.send_replace(true);
-        let sessions = self.inner.sessions.lock().expect("nothing panics while holding it");
-        for entry in sessions.values() {
-            entry.close.send_replace(Some(CloseReason::Elsewhere("this manager stops".into())));
-        }
+        self.inner.send_elsewhere("this manager stops");
     }
 }
 
@@ -218,6 +225,14 @@ impl Inner {
             drop(sessions);
             self.closed.lock().expect("nothing panics while holding it").push(closed);
             self.digest_now.notify_one();
+        }
+    }
+
+    /// Ends every session.
+    fn send_elsewhere(&self, reason: &str) {
+        let sessions = self.sessions.lock().expect("nothing panics while holding it");
+        for entry in sessions.values() {
+            entry.close.send_replace(Some(CloseReason::Elsewhere(reason.into())));
         }
     }
 
@@ -278,6 +293,7 @@ fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
 /// Keeps the leader informed of who is connected here.
 async fn send_digests(inner: Arc<Inner>) {
     let mut leadership = inner.store.leadership();
+    let mut reached = Instant::now();
     loop {
         let closed = std::mem::take(&mut *inner.closed.lock().expect("nothing panics while holding it"));
         let connected = {
@@ -285,14 +301,28 @@ async fn send_digests(inner: Arc<Inner>) {
             sessions.iter().map(|(n, e)| (*n, e.session_id)).collect()
         };
         let led = *leadership.borrow_and_update() != Leadership::None;
-        if led {
-            let sent = inner.link.send(LeaderMessage::Digest { connected, closed: closed.clone() }).await;
-            if !matches!(sent, Ok(LeaderAnswer::Done)) {
-                // The next digest says it again.
-                inner.closed.lock().expect("nothing panics while holding it").extend(closed);
-            }
+        let sent = async {
+            let digest = LeaderMessage::Digest { connected, closed: closed.clone() };
+            led && matches!(inner.link.send(digest).await, Ok(LeaderAnswer::Done))
+        };
+        // A leader that fell silent must not keep its successor waiting for this digest.
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(LEADERLESS_MAX, sent) => sent.unwrap_or(false),
+            changed = leadership.changed() => if changed.is_err() { return } else { false },
+        };
+        if sent {
+            reached = Instant::now();
         } else {
+            // The next digest says it again.
             inner.closed.lock().expect("nothing panics while holding it").extend(closed);
+        }
+        if reached.elapsed() >= LEADERLESS_MAX {
+            inner.send_elsewhere("this manager reaches no leader");
+            // Their ends matter to nobody who could not be told; a new leader starts from who is connected.
+            inner.closed.lock().expect("nothing panics while holding it").clear();
+        }
+        if !sent && leadership.has_changed().unwrap_or(true) {
+            continue;
         }
         tokio::select! {
             () = tokio::time::sleep(DIGEST_EVERY) => {}

@@ -1,14 +1,19 @@
 //! One session on this manager: the hello, the registration with the leader, then orders out and reports in.
 
-use super::{Closed, Inner, LeaderAnswer, LeaderMessage, LinkError, orders::Told};
+use super::{Closed, Inner, LeaderAnswer, LeaderMessage, LinkError, orders::Told, outbox::Outbox};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, future::BoxFuture};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use futures_util::{Stream, StreamExt};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use swarm_pki::NodeIdentity;
-use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Hello, PROTOCOL, StatusReport, encode};
+use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Hello, PROTOCOL, encode};
 use swarm_types::{NodeId, SessionId};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// An agent that has not said hello by then is turned away.
@@ -19,8 +24,10 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 const FRAMES_WAITING_MAX: usize = 16;
 /// See [`FRAMES_WAITING_MAX`].
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// Statuses that the leader did not take are handed to it again after this pause.
-const STATUS_RETRY: Duration = Duration::from_millis(200);
+/// Bytes of a hello at most: what a host says of itself takes a few kilobytes.
+const HELLO_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a later message of an agent at most: the statuses of some ten thousand tasks.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Why a session ends, from inside.
 enum End {
@@ -36,7 +43,7 @@ enum End {
 pub(super) fn open(inner: Arc<Inner>, peer: NodeIdentity, from: SocketAddr, body: Body) -> Response {
     let (frames, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(FRAMES_WAITING_MAX);
     tokio::spawn(async move {
-        let mut session = Session { inner, frames, decoder: FrameDecoder::default() };
+        let mut session = Session { inner, frames, decoder: FrameDecoder::with_max(HELLO_BYTES_MAX) };
         let end = session.run(&peer, from, body).await;
         if let End::Close(reason) = end {
             tracing::debug!(node = %peer.node_id, ?reason, "session closed");
@@ -64,6 +71,7 @@ impl Session {
             Ok(Err(end)) => return end,
             Err(_) => return End::Close(CloseReason::Refused("no hello came in time".into())),
         };
+        self.decoder.set_max(MESSAGE_BYTES_MAX);
         let node_id = hello.node_id;
         if let Err(end) = self.check_hello(&hello, peer).await {
             return end;
@@ -79,8 +87,15 @@ impl Session {
             return End::Close(CloseReason::Elsewhere("this manager stops".into()));
         }
         tracing::info!(%node_id, %session_id, %from, "session opened");
-        let end = self.stream(node_id, session_id, frames, &wake, &mut closing).await;
-        let announced = !matches!(end, End::Lost(_));
+        let valid_for = peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        let end = tokio::select! {
+            end = self.stream(node_id, session_id, frames, &wake, &mut closing) => Some(end),
+            () = tokio::time::sleep(valid_for) => None,
+        };
+        // Requests are checked when they begin; this one may outlive the certificate it began with.
+        let end = end.unwrap_or_else(|| End::Close(CloseReason::Elsewhere("the certificate of this session has expired".into())));
+        // One that does not read is as good as lost.
+        let announced = !matches!(end, End::Lost(_) | End::Close(CloseReason::TooSlow));
         if let End::Lost(reason) = &end {
             tracing::info!(%node_id, %session_id, %reason, "session lost");
         }
@@ -146,16 +161,23 @@ impl Session {
         if let Err(end) = self.send_orders(&mut told, node_id).await {
             return end;
         }
-        let mut reports = Reports::default();
+        let mut outbox = Outbox::new(Arc::clone(&self.inner), node_id);
+        // Counted from the agent's last word, not from whatever else this loop does meanwhile.
+        let mut heard = Instant::now();
         loop {
-            let silence = self.inner.timing.grace(&self.inner.store.state());
+            let silence = self.inner.timing.silence(&self.inner.store.state());
             tokio::select! {
                 reason = close_asked(closing) => return End::Close(reason),
                 // Dropping `next` loses nothing: whole frames stay in the decoder.
-                frame = tokio::time::timeout(silence, self.next(&mut frames)) => match frame {
+                frame = tokio::time::timeout_at(heard + silence, self.next(&mut frames)) => match frame {
                     Err(_) => return End::Lost("no heartbeat in time".into()),
                     Ok(Err(end)) => return end,
-                    Ok(Ok(message)) => if let Err(end) = self.take(node_id, message, &mut reports) { return end },
+                    Ok(Ok(message)) => {
+                        heard = Instant::now();
+                        if let Err(end) = take(node_id, message, &mut outbox) {
+                            return end;
+                        }
+                    }
                 },
                 () = wake.notified() => {
                     if let Err(end) = self.send_orders(&mut told, node_id).await {
@@ -169,36 +191,12 @@ impl Session {
                         }
                     }
                 }
-                taken = reports.next_taken() => {
+                taken = outbox.next_taken() => {
                     if let Err(end) = self.send(&FromManager::StatusesTaken { seq: taken }).await {
                         return end;
                     }
                 }
             }
-        }
-    }
-
-    fn take(&self, node_id: NodeId, message: FromAgent, reports: &mut Reports) -> Result<(), End> {
-        match message {
-            FromAgent::Heartbeat => Ok(()),
-            FromAgent::Statuses { seq, reports: statuses } => {
-                reports.push(Arc::clone(&self.inner), node_id, seq, statuses);
-                Ok(())
-            }
-            FromAgent::Description(description) => {
-                let inner = Arc::clone(&self.inner);
-                tokio::spawn(async move {
-                    if let Err(error) = inner.link.send(LeaderMessage::Description { node_id, description }).await {
-                        tracing::debug!(%node_id, %error, "a changed description did not reach the leader; the next session repeats it");
-                    }
-                });
-                Ok(())
-            }
-            FromAgent::Goodbye { reason } => {
-                tracing::info!(%node_id, %reason, "agent ends its session");
-                Err(End::Goodbye)
-            }
-            FromAgent::Hello(_) => Err(End::Close(CloseReason::Refused("a session has one hello".into()))),
         }
     }
 
@@ -241,60 +239,29 @@ impl Session {
     }
 }
 
+fn take(node_id: NodeId, message: FromAgent, outbox: &mut Outbox) -> Result<(), End> {
+    match message {
+        FromAgent::Heartbeat => Ok(()),
+        FromAgent::Statuses { seq, reports } => {
+            outbox.report(seq, reports);
+            Ok(())
+        }
+        FromAgent::Description(description) => {
+            outbox.describe(description);
+            Ok(())
+        }
+        FromAgent::Goodbye { reason } => {
+            tracing::info!(%node_id, %reason, "agent ends its session");
+            Err(End::Goodbye)
+        }
+        FromAgent::Hello(_) => Err(End::Close(CloseReason::Refused("a session has one hello".into()))),
+    }
+}
+
 /// Ends when the session is to be closed from outside.
 async fn close_asked(closing: &mut tokio::sync::watch::Receiver<Option<CloseReason>>) -> CloseReason {
     let asked = closing.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     asked.unwrap_or(CloseReason::Replaced)
-}
-
-/// Status batches on their way to the leader: one at a time, in order, each repeated until it is taken.
-#[derive(Default)]
-struct Reports {
-    under_way: Option<BoxFuture<'static, u64>>,
-    waiting: Option<(Arc<Inner>, NodeId, u64, Vec<StatusReport>)>,
-}
-
-impl Reports {
-    /// Batches that wait are joined: the agent resends nothing older than the last acknowledged number.
-    fn push(&mut self, inner: Arc<Inner>, node_id: NodeId, seq: u64, reports: Vec<StatusReport>) {
-        match &mut self.waiting {
-            Some((_, _, waiting_seq, waiting)) => {
-                *waiting_seq = seq;
-                waiting.retain(|w| reports.iter().all(|r| r.task_id != w.task_id));
-                waiting.extend(reports);
-            }
-            None => self.waiting = Some((inner, node_id, seq, reports)),
-        }
-    }
-
-    /// The number of the next batch that the leader has taken. Never ends without one.
-    async fn next_taken(&mut self) -> u64 {
-        if self.under_way.is_none() {
-            match self.waiting.take() {
-                Some((inner, node_id, seq, reports)) => self.under_way = Some(Box::pin(deliver(inner, node_id, seq, reports))),
-                None => return std::future::pending().await,
-            }
-        }
-        let Some(under_way) = &mut self.under_way else { return std::future::pending().await };
-        let seq = under_way.await;
-        self.under_way = None;
-        seq
-    }
-}
-
-async fn deliver(inner: Arc<Inner>, node_id: NodeId, seq: u64, reports: Vec<StatusReport>) -> u64 {
-    let mut leadership = inner.store.leadership();
-    loop {
-        leadership.borrow_and_update();
-        let sent = inner.link.send(LeaderMessage::Statuses { node_id, reports: reports.clone() }).await;
-        match sent {
-            Ok(LeaderAnswer::Done) => return seq,
-            Ok(answer) => tracing::debug!(%node_id, ?answer, "the leader did not take statuses"),
-            Err(error) => tracing::debug!(%node_id, %error, "statuses did not reach the leader"),
-        }
-        // A new leader ends the wait early.
-        let _ = tokio::time::timeout(STATUS_RETRY, leadership.changed()).await;
-    }
 }
 
 fn nanos(span: Duration) -> i64 {

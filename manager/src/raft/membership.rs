@@ -3,17 +3,21 @@
 //! A manager joins as a learner and becomes a voter when it has caught up, so a slow newcomer never weakens the quorum. Every
 //! step can be repeated: a joiner that was interrupted asks again and the leader goes on where it was.
 
-use super::{Member, Raft, RaftNode};
-use crate::store::{ProposeError, Store};
+use super::{Member, RaftNode};
+use crate::store::{Peer, ProposeError, Store};
 use openraft::{ChangeMembers, error::ClientWriteError, error::RaftError};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 use swarm_state::{Batch, Change, Object};
 use swarm_types::{Actor, NodeId, RemoteManager, Role, Timestamp};
 use tokio::sync::Mutex;
 
 /// A learner that has not caught up by then is left a learner; it asks again.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// A change of the members that no majority confirms fails after this time. It may still happen; asking again goes on from there.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// Between two looks of the leader at whether Raft's members are those that the state names.
+const REPAIR_EVERY: Duration = Duration::from_secs(5);
 /// Tries at recording a manager's address in its node when other writes get in between.
 const RECORD_TRIES_MAX: usize = 10;
 
@@ -51,6 +55,9 @@ pub enum MembershipError {
     /// Without it the others would be no majority.
     #[error("can't remove member from the raft: this would result in a loss of quorum")]
     LosesQuorum,
+    /// No majority confirmed the change in time; it may still happen.
+    #[error("no majority of the managers confirmed the change in time")]
+    NoQuorum,
     /// It did not catch up in time; it may ask again.
     #[error("the new manager did not catch up in time")]
     Slow,
@@ -91,13 +98,20 @@ impl Membership {
         self.check_answers(request).await?;
         self.forget_former_selves(request).await?;
         let member = Member { node_id: request.node_id, addr: request.addr.clone() };
-        let learner = self.node.raft.add_learner(request.raft_id, member, true);
-        match tokio::time::timeout(CATCH_UP_TIMEOUT, learner).await {
-            Err(_) => return Err(MembershipError::Slow),
-            Ok(result) => result.map_err(raft_error)?,
-        };
-        let voter = ChangeMembers::AddVoterIds(BTreeSet::from([request.raft_id]));
-        self.node.raft.change_membership(voter, true).await.map_err(raft_error)?;
+        let known = self.store.peers().into_iter().find(|p| p.raft_id == request.raft_id);
+        if known.as_ref().is_some_and(|p| p.addr != request.addr) {
+            // It was interrupted and came back elsewhere; that it is the same one was checked.
+            let moved = BTreeMap::from([(request.raft_id, member.clone())]);
+            self.change(ChangeMembers::SetNodes(moved), true).await?;
+        }
+        if !known.is_some_and(|p| p.voter) {
+            let learner = self.node.raft.add_learner(request.raft_id, member, true);
+            match tokio::time::timeout(CATCH_UP_TIMEOUT, learner).await {
+                Err(_) => return Err(MembershipError::Slow),
+                Ok(result) => result.map_err(raft_error)?,
+            };
+            self.change(ChangeMembers::AddVoterIds(BTreeSet::from([request.raft_id])), true).await?;
+        }
         self.record(request.node_id, Some((request.raft_id, &request.addr)), now).await
     }
 
@@ -111,19 +125,47 @@ impl Membership {
         let peers = self.store.peers();
         let ids: BTreeSet<u64> = peers.iter().filter(|p| p.node_id == node_id).map(|p| p.raft_id).collect();
         if !ids.is_empty() {
-            let others = peers.iter().filter(|p| p.voter && p.node_id != node_id).count();
-            if others == 0 {
-                return Err(MembershipError::LastManager);
-            }
-            let answering = peers.iter().filter(|p| p.voter && p.node_id != node_id && p.reachable == Some(true)).count();
-            if answering < others / 2 + 1 {
-                return Err(MembershipError::LosesQuorum);
-            }
-            // Recorded first: after a leader took itself out it can record nothing any more.
+            check_rest(&peers, &ids)?;
+            // Recorded first: after a leader took itself out it can record nothing any more. If this ends between the two, the
+            // next leader goes on from the record.
             self.record(node_id, None, now).await?;
             self.remove(ids).await?;
         }
         Ok(())
+    }
+
+    /// While this member leads: takes out members whose node is gone or recorded as a worker, which is what a leave that was
+    /// interrupted leaves behind. Runs until consensus stops.
+    pub async fn keep_in_step(self) {
+        let mut leadership = self.store.leadership();
+        loop {
+            if leadership.wait_for(crate::store::Leadership::is_own).await.is_err() {
+                return;
+            }
+            if let Err(error) = self.repair().await {
+                tracing::warn!(error = crate::chain(&error), "could not take out a manager that left");
+            }
+            tokio::time::sleep(REPAIR_EVERY).await;
+        }
+    }
+
+    async fn repair(&self) -> Result<(), MembershipError> {
+        let _turn = self.one_at_a_time.lock().await;
+        if self.require_leadership().is_err() {
+            return Ok(());
+        }
+        let (peers, state) = (self.store.peers(), self.store.state());
+        let stale = |p: &&Peer| match state.node(p.node_id) {
+            None => state.cluster().is_some(),
+            Some(node) => node.role == Role::Worker && node.api.spec.role == Role::Worker,
+        };
+        let ids: BTreeSet<u64> = peers.iter().filter(stale).map(|p| p.raft_id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        check_rest(&peers, &ids)?;
+        tracing::info!(?ids, "taking out managers that left");
+        self.remove(ids).await
     }
 
     fn require_leadership(&self) -> Result<(), MembershipError> {
@@ -148,20 +190,27 @@ impl Membership {
 
     /// A node that lost its Raft state comes back under a new id; the old one can never answer again.
     async fn forget_former_selves(&self, request: &JoinRequest) -> Result<(), MembershipError> {
-        let former = |p: &crate::store::Peer| p.node_id == request.node_id && p.raft_id != request.raft_id;
+        let former = |p: &Peer| p.node_id == request.node_id && p.raft_id != request.raft_id;
         let ids: BTreeSet<u64> = self.store.peers().iter().filter(|p| former(p)).map(|p| p.raft_id).collect();
         if ids.is_empty() { Ok(()) } else { self.remove(ids).await }
     }
 
     async fn remove(&self, ids: BTreeSet<u64>) -> Result<(), MembershipError> {
-        let raft: &Raft = &self.node.raft;
-        let voters: BTreeSet<u64> = raft.metrics().borrow().membership_config.membership().voter_ids().filter(|v| ids.contains(v)).collect();
-        if voters.is_empty() {
-            raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await.map_err(raft_error)?;
-        } else {
-            raft.change_membership(ChangeMembers::RemoveVoters(voters), false).await.map_err(raft_error)?;
+        let is_voter = |id: &u64| self.store.peers().iter().any(|p| p.raft_id == *id && p.voter);
+        let (voters, learners): (BTreeSet<u64>, BTreeSet<u64>) = ids.into_iter().partition(is_voter);
+        if !learners.is_empty() {
+            self.change(ChangeMembers::RemoveNodes(learners), false).await?;
+        }
+        if !voters.is_empty() {
+            self.change(ChangeMembers::RemoveVoters(voters), false).await?;
         }
         Ok(())
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), MembershipError> {
+        let changed = self.node.raft.change_membership(change, retain);
+        let changed = tokio::time::timeout(CHANGE_TIMEOUT, changed).await.map_err(|_| MembershipError::NoQuorum)?;
+        changed.map(|_| ()).map_err(raft_error)
     }
 
     /// Writes into the node object whether and where it is a manager.
@@ -183,6 +232,17 @@ impl Membership {
             }
         }
         Err(MembershipError::Raft(format!("node {node_id} kept changing")))
+    }
+}
+
+/// Without `leaving`, a majority of the voters that stay must answer.
+fn check_rest(peers: &[Peer], leaving: &BTreeSet<u64>) -> Result<(), MembershipError> {
+    let rest = || peers.iter().filter(|p| p.voter && !leaving.contains(&p.raft_id));
+    let (others, answering) = (rest().count(), rest().filter(|p| p.reachable == Some(true)).count());
+    match others {
+        0 => Err(MembershipError::LastManager),
+        _ if answering < others / 2 + 1 => Err(MembershipError::LosesQuorum),
+        _ => Ok(()),
     }
 }
 

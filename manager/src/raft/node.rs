@@ -15,6 +15,10 @@ use tokio::sync::watch;
 
 /// A proposal or a linearizable read that no majority confirms fails after this time.
 pub const QUORUM_TIMEOUT: Duration = Duration::from_secs(8);
+/// A leader that no majority has answered for this time leads nobody: others may have elected another one long ago.
+const QUORUM_LOST_AFTER_MS: u64 = 3_000;
+/// A learner that lags by no more entries than this is made a voter.
+const CATCH_UP_LAG_MAX: u64 = 100;
 /// A manager without contact to its leader asks for the read index again after this pause.
 const READ_INDEX_RETRY: Duration = Duration::from_millis(100);
 
@@ -106,6 +110,7 @@ impl RaftNode {
             max_in_snapshot_log_to_keep: tuning.entries_for_slow_followers,
             purge_batch_size: 2_000,
             max_payload_entries: 64,
+            replication_lag_threshold: CATCH_UP_LAG_MAX,
             ..Config::default()
         };
         let config = config.validate().map_err(|e| OpenError::Raft(e.to_string()))?;
@@ -139,6 +144,17 @@ impl RaftNode {
         let metrics = self.raft.metrics();
         let voter = metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id);
         voter
+    }
+
+    /// Waits until this member itself knows, for good, that it is in the group. Others may know it earlier: while it reads the
+    /// group's past, it meets memberships without itself.
+    pub async fn until_member(&self) -> Result<(), OpenError> {
+        let mut metrics = self.raft.metrics();
+        let known = metrics.wait_for(|m| {
+            let membership = &m.membership_config;
+            membership.membership().get_node(&self.raft_id).is_some() && m.last_applied >= *membership.log_id()
+        });
+        known.await.map(|_| ()).map_err(|_| OpenError::Raft("consensus stopped".into()))
     }
 
     /// Ends when the member cannot go on: its log failed, or consensus stopped by itself. With the reason.
@@ -197,7 +213,9 @@ fn leadership_of(metrics: &RaftMetrics<u64, Member>, raft_id: u64) -> Leadership
         Some(id) if id == raft_id => {
             // Until an entry of its own term is applied, a new leader may lack writes that its predecessor acknowledged.
             let caught_up = metrics.last_applied.is_some_and(|l| l.leader_id.term == metrics.current_term);
-            if metrics.state == ServerState::Leader && caught_up { Leadership::Own { term: metrics.current_term } } else { Leadership::None }
+            let is_alone = metrics.membership_config.membership().voter_ids().take(2).count() < 2;
+            let is_heard = is_alone || metrics.millis_since_quorum_ack.is_none_or(|since| since < QUORUM_LOST_AFTER_MS);
+            if metrics.state == ServerState::Leader && caught_up && is_heard { Leadership::Own { term: metrics.current_term } } else { Leadership::None }
         }
         Some(id) => match metrics.membership_config.membership().get_node(&id) {
             Some(member) => Leadership::Other(RemoteManager { node_id: member.node_id, addr: member.addr.clone() }),

@@ -8,7 +8,7 @@ use crate::store::ProposeError;
 use openraft::error::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use std::sync::Arc;
-use swarm_state::Batch;
+use swarm_state::{Batch, Change, Object};
 use swarm_types::{RemoteManager, Version};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -16,6 +16,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const BATCHES_PER_ENTRY_MAX: usize = 512;
 /// Changes in one entry at most, unless a single batch has more: bounds the entry's size and the time to apply it.
 const CHANGES_PER_ENTRY_MAX: usize = 4096;
+/// Bytes of changes in one entry at most, unless a single batch has more. A follower must take an entry within one Raft
+/// heartbeat, and port 2377 takes no message above 64 MiB.
+const BYTES_PER_ENTRY_MAX: usize = 2 << 20;
 /// Batches that may wait; more make their proposers wait in turn.
 const BATCHES_WAITING_MAX: usize = 4096;
 /// Entries under way: one being synced, one being filled.
@@ -65,16 +68,21 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
                 None => return,
             },
         };
+        // A proposer that gave up must not have its batch stored after all.
+        if first.answer.is_closed() {
+            continue;
+        }
         let mut changes = first.batch.changes.len();
+        let mut bytes = weight(&first.batch);
         let mut batches = vec![first];
         while batches.len() < BATCHES_PER_ENTRY_MAX {
             let Ok(next) = queue.try_recv() else { break };
-            // A proposer that gave up must not have its batch stored after all.
             if next.answer.is_closed() {
                 continue;
             }
             changes += next.batch.changes.len();
-            if changes > CHANGES_PER_ENTRY_MAX {
+            bytes += weight(&next.batch);
+            if changes > CHANGES_PER_ENTRY_MAX || bytes > BYTES_PER_ENTRY_MAX {
                 left_over = Some(next);
                 break;
             }
@@ -92,6 +100,33 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
             }
             Err(fatal) => answer_all(answers, Err(ProposeError::Closed(fatal.to_string()))),
         }
+    }
+}
+
+/// About how many bytes a batch takes in the log. Tasks and nodes are small and many, so they are not measured.
+fn weight(batch: &Batch) -> usize {
+    const SMALL: usize = 1024;
+    let of = |change: &Change| match change {
+        Change::Put { object: object @ (Object::Cluster(_) | Object::Service(_) | Object::Spec(_)), .. } => {
+            let mut counter = Counter(0);
+            // What cannot be encoded fails when the entry is written.
+            if rmp_serde::encode::write_named(&mut counter, object).is_ok() { counter.0 } else { SMALL }
+        }
+        Change::Put { .. } | Change::Delete { .. } => SMALL,
+    };
+    batch.changes.iter().map(of).sum()
+}
+
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

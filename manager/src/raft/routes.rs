@@ -109,7 +109,7 @@ fn membership_status(error: MembershipError) -> CallError {
         MembershipError::NotLeader(_) => StatusCode::MISDIRECTED_REQUEST,
         MembershipError::UnknownNode(_) => StatusCode::NOT_FOUND,
         MembershipError::NoAnswer { .. } | MembershipError::LastManager | MembershipError::LosesQuorum => StatusCode::BAD_REQUEST,
-        MembershipError::Slow | MembershipError::Raft(_) | MembershipError::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
+        MembershipError::Slow | MembershipError::NoQuorum | MembershipError::Raft(_) | MembershipError::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let leader = match &error {
         MembershipError::NotLeader(leader) => leader.as_ref().map(|l| l.addr.clone()),
