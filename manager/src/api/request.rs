@@ -2,13 +2,18 @@
 
 use super::{ApiError, api_version::ApiVersion, go_json, query::Query, route::Route};
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 /// Bytes of a body at most. The largest spec that makes sense is far smaller, and all of it goes into the log.
 pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
+/// A client that sends too much is listened to up to here, and so long: one that is cut off while it sends reads a broken
+/// connection instead of the answer.
+const DISCARD_BYTES_MAX: usize = 512 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The version of the API that the client spoke to the gateway.
 pub(super) const API_VERSION_HEADER: &str = "x-swarm-api-version";
 /// Registry credentials of the client.
@@ -41,21 +46,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads a request. One that is too large is refused without being read.
+    /// Reads a request. What is too large is not kept.
     pub(super) async fn read(request: Request<Body>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let (route, path_version) = Route::of(&parts.method, parts.uri.path())?;
         let query = Query::of(&parts.uri)?;
         let header_version = text(&parts.headers, API_VERSION_HEADER).parse().ok();
         let version = header_version.or(path_version).unwrap_or(ApiVersion::NEWEST);
-        let announced = text(&parts.headers, header::CONTENT_LENGTH.as_str()).parse::<u64>();
-        if announced.is_ok_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
-            return Err(BodyError::TooLarge.into());
-        }
-        let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
-        let body =
-            read.map_err(|error| if error.is::<LengthLimitError>() { BodyError::TooLarge } else { BodyError::Broken(error.to_string()) })?;
-        Ok(Self { route, query, version, parts, body: body.to_bytes() })
+        let body = read_bounded(body).await?;
+        Ok(Self { route, query, version, parts, body })
     }
 
     /// The body as a value. Absent fields, and an absent body, are zero values.
@@ -79,6 +78,31 @@ impl Call {
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.remove(header::EXPECT);
         Request::from_parts(parts, Body::from(self.body.clone()))
+    }
+}
+
+async fn read_bounded(mut body: Body) -> Result<Bytes, BodyError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > BODY_BYTES_MAX {
+            // A client that goes on for longer has to live with the broken connection.
+            drop(tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await);
+            return Err(BodyError::TooLarge);
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes.freeze())
+}
+
+async fn discard(mut body: Body) {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, Bytes::len);
+        if total > DISCARD_BYTES_MAX {
+            return;
+        }
     }
 }
 

@@ -14,7 +14,6 @@ use crate::Scene;
 
 pub(crate) fn names_that_match_nothing(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
-    let spec = scene.get("/services/web")?.json()?["Spec"].clone();
     scene.nothing_changes(|| {
         for kind in ["service", "node", "task"] {
             let message = format!("{kind} nothing not found");
@@ -23,7 +22,14 @@ pub(crate) fn names_that_match_nothing(scene: &Scene) -> Result<()> {
                 let removed =
                     cluster.api(1, &Request::new("DELETE", &format!("/{kind}s/nothing")))?;
                 refused(&removed, 404, &message)?;
-                let updated = scene.post(&format!("/{kind}s/nothing/update?version=1"), &spec)?;
+                let spec = &scene
+                    .get(if kind == "node" {
+                        "/nodes/h2"
+                    } else {
+                        "/services/web"
+                    })?
+                    .json()?["Spec"];
+                let updated = scene.post(&format!("/{kind}s/nothing/update?version=1"), spec)?;
                 refused(&updated, 404, &message)?;
             }
         }

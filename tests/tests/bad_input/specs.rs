@@ -28,7 +28,6 @@ pub(crate) fn bad_specs_are_refused_with_dockers_words(scene: &Scene) -> Result<
     let mount = json!({"Type": "tmpfs", "Target": "/x"});
     // With Docker's RPC prefix.
     for (spec, message) in [
-        (named(""), "meta: name must be provided"),
         (named("a.b"), "name must be valid as a DNS name component"),
         (named("-a"), "name must be valid as a DNS name component"),
         (named("ä"), "name must be valid as a DNS name component"),

@@ -9,7 +9,7 @@ mod versions;
 
 use std::process::Command;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use swarm_testkit::{Cluster, DockerClient, Output, docker_client, run, run_with_input};
 use swarm_tests::{Check, check_all};
 
@@ -58,11 +58,23 @@ impl Scene {
         run(command)
     }
 
+    /// Checks that the client failed because the daemon knows no such object: older clients use words of their own.
+    fn finds_no(&self, output: &Output, kind: &str, name: &str) -> Result<()> {
+        ensure!(output.code() == Some(1), "{output}");
+        if self.client.version.0 <= 20 {
+            output.fails_with(&format!("Error: No such {kind}: {name}"))
+        } else {
+            output.fails_with(&format!(
+                "Error response from daemon: {kind} {name} not found"
+            ))
+        }
+    }
+
     /// Runs the client on a host with a terminal. Both outputs come on standard output, with carriage returns.
     fn terminal(&self, number: u8, args: &str) -> Result<Output> {
         self.sh(
             number,
-            &format!("script --quiet --return --command \"$DOCKER {args}\" /dev/null"),
+            &format!("script --quiet --return --command \"stty rows 40 cols 150; $DOCKER {args}\" /dev/null"),
         )
     }
 
@@ -79,6 +91,7 @@ const CLUSTER: &[Check<Scene>] = &[
     ("outside a swarm", swarm::outside_a_swarm),
     ("init, join-token and join", swarm::a_cluster_is_made),
     ("info", swarm::info_has_a_swarm_section),
+    ("swarm update", swarm::the_swarm_is_changed),
     ("node ls and inspect", nodes::nodes_are_shown),
     ("node update", nodes::nodes_are_changed),
     (

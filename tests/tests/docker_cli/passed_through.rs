@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use swarm_testkit::{BUSYBOX, Request, SLEEP, WEB_1};
-use swarm_tests::{message_of, prints};
+use swarm_tests::{message_of, prints, refused};
 
 use crate::{Scene, table};
 
@@ -198,9 +198,9 @@ pub(crate) fn answers_are_those_of_dockerd(scene: &Scene) -> Result<()> {
     let host = scene.cluster.host(1);
     for path in [
         "/version",
-        "/images/json",
+        "/images/swarm-test/web:1/json",
         "/containers/json?all=1",
-        "/v1.41/networks",
+        "/v1.41/networks/bridge",
         "/containers/nobody/json",
         "/v1.30/images/nothing/json",
         "/volumes",
@@ -233,6 +233,17 @@ pub(crate) fn answers_are_those_of_dockerd(scene: &Scene) -> Result<()> {
         }
     }
     ensure!(ours == theirs, "{ours}\nnot {theirs}");
+
+    // Refused while the body is still on its way: the refusal arrives all the same.
+    let path = "/containers/nobody/archive?path=/tmp";
+    let upload = Request::new("PUT", path).raw_body("application/x-tar", vec![0; 64 << 20]);
+    for _ in 0..5 {
+        refused(
+            &scene.cluster.api(1, &upload)?,
+            404,
+            "No such container: nobody",
+        )?;
+    }
 
     // While the engine is away that is said, and this agent can still be asked for itself.
     host.stop_dockerd()?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use swarm_testkit::{Output, SLEEP, WEB_1, WEB_2};
-use swarm_tests::{SOON, daemon_says, inspect_container, prints, text_at};
+use swarm_tests::{SOON, inspect_container, prints, text_at};
 
 use crate::{Scene, table};
 
@@ -239,15 +239,16 @@ pub(crate) fn a_service_is_scaled_and_removed(scene: &Scene) -> Result<()> {
         output.code() == Some(1) && output.stdout == "web\n",
         "{output}"
     );
-    output.fails_with("service nothing not found")?;
+    scene.finds_no(&output, "service", "nothing")?;
     cluster.until("no container of web", SOON, || {
         let left = cluster.containers("web")?;
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })?;
-    daemon_says(
+    scene.finds_no(
         &scene.docker(1, &["service", "rm", "web"])?,
-        "service web not found",
+        "service",
+        "web",
     )
 }
 

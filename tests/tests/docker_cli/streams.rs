@@ -72,8 +72,9 @@ pub(crate) fn exec_and_attach_have_both_directions(scene: &Scene) -> Result<()> 
         "{shown}"
     );
 
-    // Attached to what already runs.
-    let output = scene.docker_with_input(1, &["attach", "talk"], b"echo attached; exit 3\n")?;
+    // Attached to what already runs. Its input stays open until it ends: at the end of its input the client goes at once.
+    let attach = "mkfifo /run/input; exec 3<>/run/input; echo 'echo attached; exit 3' >&3; $DOCKER attach talk </run/input";
+    let output = scene.sh(1, attach)?;
     ensure!(
         output.code() == Some(3) && output.stdout == "attached\n",
         "{output}"
@@ -165,7 +166,11 @@ pub(crate) fn logs_and_events_flow(scene: &Scene) -> Result<()> {
         "--format",
         "{{.Action}}",
     ];
-    let past = scene.docker(1, &past)?.lines()?;
-    ensure!(past.last().is_some_and(|last| last == "die"), "{past:?}");
+    // What happened in this very second is not among the past.
+    scene.cluster.until("the events of the past", SOON, || {
+        let past = scene.docker(1, &past)?.lines()?;
+        ensure!(past.last().is_some_and(|last| last == "die"), "{past:?}");
+        Ok(())
+    })?;
     prints(scene.docker(1, &["rm", "speaker"])?, "speaker")
 }

@@ -127,6 +127,31 @@ pub(crate) fn info_has_a_swarm_section(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn the_swarm_is_changed(scene: &Scene) -> Result<()> {
+    let args = [
+        "swarm",
+        "update",
+        "--task-history-limit",
+        "7",
+        "--dispatcher-heartbeat",
+        "6s",
+        "--cert-expiry",
+        "720h",
+    ];
+    prints(scene.docker(1, &args)?, "Swarm updated.")?;
+    let spec = &scene.cluster.api(1, &Request::get("/swarm"))?.json()?["Spec"];
+    ensure!(
+        spec["Orchestration"]["TaskHistoryRetentionLimit"] == 7
+            && spec["Dispatcher"]["HeartbeatPeriod"] == 6_000_000_000_u64
+            && spec["CAConfig"]["NodeCertExpiry"] == 2_592_000_000_000_000_u64,
+        "{spec}"
+    );
+    let output = scene.docker(1, &["swarm", "update", "--cert-expiry", "10m"])?;
+    let expiry =
+        "rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s";
+    daemon_says(&output, expiry)
+}
+
 pub(crate) fn nodes_leave(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let id = node_id(cluster.agent(2))?;

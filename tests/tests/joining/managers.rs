@@ -93,7 +93,7 @@ pub(crate) fn every_manager_answers_every_call(scene: &Scene) -> Result<()> {
         let node = cluster
             .api(next, &Request::get(&format!("/nodes/{worker}")))?
             .json()?;
-        ensure!(node["Spec"]["Labels"]["by"] == number.to_string(), "{node}");
+        ensure!(node["Spec"]["Labels"]["by"] == json!(number.to_string()), "{node}");
 
         let old = cluster.join_token(Role::Worker)?.1;
         let new = cluster
