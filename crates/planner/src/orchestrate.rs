@@ -19,9 +19,6 @@ use std::{
 use swarm_state::{Service, Task};
 use swarm_types::{NodeId, NodeState, ServiceId, SpecId, TaskId, TaskState, TaskStatus, Timestamp};
 
-/// What a waiting task says.
-pub(crate) const WAITING: &str = "pending task scheduling";
-
 /// Whether everything that was marked has been seen to; if not, the pass reached its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
@@ -204,7 +201,7 @@ impl<'w, 'a> Work<'w, 'a> {
         }
     }
 
-    /// Adds a task of the present template to the slot.
+    /// Adds a task of the present template to the slot. The scheduler, which comes after, writes what it says.
     pub(crate) fn create(&mut self, key: SlotKey, finish: impl FnOnce(&mut Task)) {
         let (slot, node_id) = match key {
             SlotKey::Number(slot) => (slot, None),
@@ -220,7 +217,7 @@ impl<'w, 'a> Work<'w, 'a> {
             slot,
             node_id,
             spec: self.service().current.template,
-            status: TaskStatus { timestamp: now, state: TaskState::Pending, message: WAITING.to_owned(), ..TaskStatus::default() },
+            status: TaskStatus { timestamp: now, state: TaskState::Pending, ..TaskStatus::default() },
             desired_state: TaskState::Running,
             start_after: None,
             start_behind: None,

@@ -47,6 +47,7 @@ fn looks_quiet(work: &Work<'_, '_>, key: SlotKey) -> bool {
 }
 
 fn is_well_placed(work: &Work<'_, '_>, task: &swarm_state::Task) -> bool {
-    let node = work.pass.node(task.node_id).filter(|node| is_on_node(task) && is_ready(node));
+    let load = task.node_id.and_then(|id| work.pass.loads.node(id));
+    let node = load.and_then(|load| load.node.as_deref()).filter(|node| is_on_node(task) && is_ready(node));
     node.is_some_and(|node| !violates_own_placement(task, node, work.pass.templates)) && !work.pass.evicted.contains(&task.id)
 }

@@ -4,7 +4,7 @@ use crate::{
     orchestrate::{Seen, Work},
     restart::{keep_without_heir, open_gates, restart, start_behind, waits_until},
     service_status::replicas,
-    slots::{Occupancy, SlotKey, is_wanted},
+    slots::{Occupancy, Slot, SlotKey, is_wanted},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,22 +76,22 @@ fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
     // Slots that this pass gave up may be lower than those that were free before.
     let first = touched.iter().find_map(|key| if let SlotKey::Number(number) = key { Some(*number) } else { None });
     let first = view.map_or(1, |v| v.first_free()).min(first.unwrap_or(u64::MAX));
-    let stored = view.into_iter().flat_map(|v| v.slots_from(first));
-    let mut stored = stored.filter(|(_, slot)| slot.is_taken()).map(|(key, _)| key).peekable();
+    let mut stored = view.into_iter().flat_map(|v| v.slots_from(first)).peekable();
     for number in first.. {
         if missing == 0 {
             break;
         }
         let key = SlotKey::Number(number);
-        while stored.next_if(|stored| *stored < key).is_some() {}
-        let taken = if touched.contains(&key) { work.is_taken(key) } else { stored.peek() == Some(&key) };
-        if taken {
+        while stored.next_if(|(stored, _)| *stored < key).is_some() {}
+        let slot = stored.peek().filter(|(stored, _)| *stored == key).map(|(_, slot)| *slot);
+        let is_touched = touched.contains(&key);
+        if if is_touched { work.is_taken(key) } else { slot.is_some_and(Slot::is_taken) } {
             continue;
         }
         if work.is_full() {
             return Seen::Slots;
         }
-        let behind = start_behind(work, key);
+        let behind = if is_touched || slot.is_some() { start_behind(work, key) } else { None };
         work.create(key, |task| task.start_behind = behind);
         missing -= 1;
     }

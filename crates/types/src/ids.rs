@@ -19,11 +19,17 @@ impl Base36 {
     /// The id that these random bytes stand for.
     #[must_use]
     pub fn from_random(random: [u8; 16]) -> Self {
+        /// 36 to the power of 12: what fits a machine word, so that few divisions need more than one.
+        const WORD: u128 = 36_u128.pow(12);
         let mut rest = u128::from_be_bytes(random);
         let mut text = [b'0'; ID_LEN];
-        for place in text.iter_mut().rev() {
-            *place = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
-            rest /= 36;
+        for places in text.rchunks_mut(12) {
+            let mut word = (rest % WORD) as u64;
+            rest /= WORD;
+            for place in places.iter_mut().rev() {
+                *place = b"0123456789abcdefghijklmnopqrstuvwxyz"[(word % 36) as usize];
+                word /= 36;
+            }
         }
         Self(text)
     }

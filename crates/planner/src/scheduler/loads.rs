@@ -18,8 +18,10 @@ use swarm_types::{GenericResource, NodeId, ServiceId, SpecId, TaskState};
 #[derive(Debug, Default)]
 pub(crate) struct Loads {
     nodes: IdMap<NodeId, NodeLoad>,
-    /// Nodes that exist, by how many tasks are there to stay.
+    /// Nodes that exist, by how many tasks are there to stay as of [`Loads::sort`].
     by_staying: BTreeSet<Place>,
+    /// Nodes whose place there may have changed since.
+    unsorted: Vec<NodeId>,
     /// Where each service has wanted tasks, and how many; no zero entries.
     by_service: IdMap<ServiceId, IdMap<NodeId, Wanted>>,
     /// Whether anything changed since [`Loads::take_changed`].
@@ -67,6 +69,9 @@ pub(crate) struct NodeLoad {
     pub(crate) ports: HashMap<HostPort, u32>,
     /// Tasks that are there to stay.
     pub(crate) staying: u32,
+    /// Its place in [`Loads::by_staying`], if it has one.
+    sorted_as: Option<u32>,
+    is_unsorted: bool,
 }
 
 /// What a task means to its node.
@@ -99,7 +104,22 @@ impl Loads {
         self.nodes.iter().filter(|(_, load)| load.node.is_some()).map(|(id, load)| (*id, load))
     }
 
-    /// The node after `cursor` in the order of tasks that stay.
+    /// Brings the order of nodes up to date. Most changes of a pass are taken back at its end and come again when its batch
+    /// is applied, so the order is made only when somebody asks for it.
+    pub(crate) fn sort(&mut self) {
+        for id in std::mem::take(&mut self.unsorted) {
+            let Some(load) = self.nodes.get_mut(&id) else { continue };
+            load.is_unsorted = false;
+            let place = load.node.is_some().then_some(load.staying);
+            let before = std::mem::replace(&mut load.sorted_as, place);
+            if before != place {
+                before.map(|staying| self.by_staying.remove(&(staying, id.into())));
+                place.map(|staying| self.by_staying.insert((staying, id.into())));
+            }
+        }
+    }
+
+    /// The node after `cursor` in the order of tasks that stay, as of [`Self::sort`].
     pub(crate) fn next_by_staying(&self, cursor: Option<Place>) -> Option<Place> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_staying.range((from, Bound::Unbounded)).next().copied()
@@ -134,14 +154,9 @@ impl Loads {
     pub(crate) fn set_node(&mut self, id: NodeId, node: Option<Arc<Node>>) {
         self.changed = true;
         let load = self.nodes.entry(id).or_default();
-        let place = (load.staying, id.into());
         load.node = node;
-        if load.node.is_some() {
-            self.by_staying.insert(place);
-        } else {
-            self.by_staying.remove(&place);
-            self.forget_if_empty(id);
-        }
+        self.set_unsorted(id);
+        self.forget_if_empty(id);
     }
 
     /// Puts the weight of `new` in the place of that of `old`.
@@ -170,13 +185,8 @@ impl Loads {
         }
         load.generic.weigh(generic, sign);
         if task.staying {
-            let place = (load.staying, task.node.into());
             load.staying = add(load.staying, sign);
-            if load.node.is_some() {
-                let moved = (load.staying, task.node.into());
-                self.by_staying.remove(&place);
-                self.by_staying.insert(moved);
-            }
+            self.set_unsorted(task.node);
         }
         if let Some(service) = task.service.filter(|_| task.wanted) {
             let nodes = self.by_service.entry(service).or_default();
@@ -197,8 +207,16 @@ impl Loads {
         }
     }
 
+    fn set_unsorted(&mut self, id: NodeId) {
+        if let Some(load) = self.nodes.get_mut(&id).filter(|load| !load.is_unsorted) {
+            load.is_unsorted = true;
+            self.unsorted.push(id);
+        }
+    }
+
     fn forget_if_empty(&mut self, id: NodeId) {
-        if self.nodes.get(&id).is_some_and(NodeLoad::is_nothing) {
+        if let Some(load) = self.nodes.get(&id).filter(|load| load.is_nothing()) {
+            load.sorted_as.map(|staying| self.by_staying.remove(&(staying, id.into())));
             self.nodes.remove(&id);
         }
     }

@@ -25,6 +25,7 @@ use std::{
 use swarm_state::Task;
 use swarm_types::{NodeId, ServiceId, SpecId, TaskId, TaskState, TaskStatus};
 
+const WAITING: &str = "pending task scheduling";
 const ASSIGNED: &str = "scheduler assigned task to node";
 const CONFIRMED: &str = "scheduler confirmed task can run on preassigned node";
 /// Failures within [`FAILURE_WINDOW`] from which on a node is tried last.
@@ -89,6 +90,7 @@ fn place(pass: &mut Pass<'_>, service: ServiceId, template: &Template, tasks: Gr
     if free.peek().is_some() {
         let failing = failing_nodes(pass, service, template.spec.id);
         let mut charges = Charges::default();
+        pass.loads.sort();
         let mut nodes = Nodes::new(&request, pass, failing);
         while let Some((_, task)) = free.peek() {
             let id = task.id;
@@ -164,7 +166,7 @@ fn refuse(pass: &mut Pass<'_>, service: ServiceId, key: SlotKey, task: &Task, re
     pass.edit(service, key, task.id, |task| {
         task.status.state = TaskState::Pending;
         task.status.timestamp = now;
-        crate::orchestrate::WAITING.clone_into(&mut task.status.message);
+        WAITING.clone_into(&mut task.status.message);
         reason.clone_into(&mut task.status.err);
     });
 }

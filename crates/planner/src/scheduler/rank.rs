@@ -24,7 +24,7 @@ pub(crate) type Choice = (NodeId, Vec<GenericResource>);
 
 /// Nodes for a group of equal tasks, best first, without looking at more nodes than needed.
 ///
-/// Nodes without a task of the service come straight from the order that [`Loads`] keeps, one at a time; those with one are
+/// Nodes without a task of the service come straight from the order that [`Loads`] keeps ([`Loads::sort`] comes before), one at a time; those with one are
 /// few and sit in a heap. So a task costs a logarithm of the nodes, and a node that does not fit is looked at once per group.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -37,9 +37,9 @@ pub(crate) struct Queue {
 impl Queue {
     /// `failing` are the nodes to try last.
     pub(crate) fn new(request: &Request<'_>, loads: &Loads, failing: BTreeSet<NodeId>) -> Self {
-        let of_service = loads.of_service(request.service).filter(|(_, tasks)| tasks.staying > 0);
-        let known: BTreeSet<NodeId> = of_service.map(|(node, _)| node).chain(failing.iter().copied()).collect();
-        let ranked = known.into_iter().filter_map(|node| {
+        let with_tasks = loads.of_service(request.service).filter(|(_, tasks)| tasks.staying > 0).map(|(node, _)| node);
+        let others = failing.iter().copied().filter(|node| loads.of_service_on(request.service, *node).staying == 0);
+        let ranked = with_tasks.chain(others).filter_map(|node| {
             let load = loads.node(node).filter(|load| load.node.is_some())?;
             let of_service = loads.of_service_on(request.service, node).staying;
             Some(Reverse(Rank { failing: failing.contains(&node), of_service, staying: load.staying, node: node.into() }))
@@ -61,8 +61,8 @@ impl Queue {
         next_in_heap(&mut self.heap, request, loads, charges)
     }
 
-    /// The next node without a task of the service and without failures. Nodes that get a task move on in the order, but
-    /// then have a task of the service, so none is seen twice.
+    /// The next node without a task of the service and without failures. The order is not kept up while the group is placed;
+    /// only nodes that get one of its tasks change, and those are in the heap.
     fn next_fresh(&mut self, request: &Request<'_>, loads: &Loads) -> Option<Place> {
         loop {
             let place = loads.next_by_staying(self.cursor?);
