@@ -30,33 +30,57 @@ pub fn check_every(cluster: &Cluster, checks: &[Check<Cluster>]) -> Result<()> {
     Err(anyhow!("{}\n{}", failures.join("\n"), cluster.logs()))
 }
 
-/// Runs `swarm service create` on the first host, not waiting for the tasks and not asking a registry. Gives the id.
+/// The words of a command line, as a shell would split it: white space separates, single or double
+/// quotes keep together. Nothing else has a meaning.
+#[must_use]
+pub fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Runs our client on the first host with a command line.
+///
+/// # Errors
+/// When it cannot be run. Whether it succeeded is in the answer.
+pub fn swarm(cluster: &Cluster, line: &str) -> Result<Output> {
+    let words = words(line);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    cluster.swarm(1, &words)
+}
+
+/// Runs `swarm service create` on the first host with these flags, image and arguments, not waiting for
+/// the tasks and not asking a registry. Gives the id.
 ///
 /// # Errors
 /// When it is refused.
-pub fn create(cluster: &Cluster, args: &[&str]) -> Result<String> {
-    let words = [
-        &["service", "create", "--detach", "--no-resolve-image"],
-        args,
-    ]
-    .concat();
-    let id = cluster.swarm(1, &words)?.ok()?;
+pub fn create(cluster: &Cluster, line: &str) -> Result<String> {
+    let line = format!("service create --detach --no-resolve-image {line}");
+    let id = swarm(cluster, &line)?.ok()?;
     ensure!(id.len() == 25, "not the id of a service: {id:?}");
     Ok(id)
 }
 
-/// Runs `swarm service update` on the first host, not waiting for the tasks.
+/// Runs `swarm service update` on the first host with these flags, not waiting for the tasks.
 ///
 /// # Errors
 /// When it is refused.
-pub fn update(cluster: &Cluster, service: &str, flags: &[&str]) -> Result<()> {
-    let words = [
-        &["service", "update", "--detach", "--no-resolve-image"],
-        flags,
-        &[service],
-    ]
-    .concat();
-    let said = cluster.swarm(1, &words)?.ok()?;
+pub fn update(cluster: &Cluster, service: &str, flags: &str) -> Result<()> {
+    let line = format!("service update --detach --no-resolve-image {flags} {service}");
+    let said = swarm(cluster, &line)?.ok()?;
     ensure!(
         said == service,
         "should have printed {service}, not {said:?}"
@@ -68,16 +92,43 @@ pub fn update(cluster: &Cluster, service: &str, flags: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// When it fails.
-pub fn said(cluster: &Cluster, args: &[&str]) -> Result<String> {
-    cluster.swarm(1, args)?.ok()
+pub fn said(cluster: &Cluster, line: &str) -> Result<String> {
+    swarm(cluster, line)?.ok()
 }
 
 /// As [`said`], as lines.
 ///
 /// # Errors
 /// When it fails.
-pub fn lines(cluster: &Cluster, args: &[&str]) -> Result<Vec<String>> {
-    cluster.swarm(1, args)?.lines()
+pub fn lines(cluster: &Cluster, line: &str) -> Result<Vec<String>> {
+    swarm(cluster, line)?.lines()
+}
+
+/// Runs a command of our client on the first host that has to print exactly these lines.
+///
+/// # Errors
+/// When it fails or prints others.
+pub fn shows(cluster: &Cluster, line: &str, wanted: &[&str]) -> Result<()> {
+    let found = lines(cluster, line)?;
+    ensure!(
+        found == wanted,
+        "{line} should print {wanted:?}, not {found:?}"
+    );
+    Ok(())
+}
+
+/// Runs a command of our client on the first host that has to fail with this exit code and to say this
+/// among other things.
+///
+/// # Errors
+/// When it succeeds or says something else.
+pub fn fails(cluster: &Cluster, line: &str, code: i32, text: &str) -> Result<()> {
+    let output = swarm(cluster, line)?;
+    ensure!(
+        output.code() == Some(code) && output.stderr.contains(text),
+        "should have ended with {code} and said {text:?}: {output}"
+    );
+    Ok(())
 }
 
 /// A service as the API gives it.
@@ -171,12 +222,13 @@ pub fn replaced(cluster: &Cluster, name: &str, before: &Live) -> Result<Live> {
     inspect(cluster, &task)
 }
 
-/// Compares fields of a JSON value, by their pointers.
+/// Compares fields of a JSON value with those of `expected`, an object whose keys are pointers.
 ///
 /// # Errors
 /// All that differ.
-pub fn fields(value: &Value, expected: &[(&str, Value)]) -> Result<()> {
+pub fn fields(value: &Value, expected: &Value) -> Result<()> {
     let null = Value::Null;
+    let expected = expected.as_object().context("not an object")?;
     let wrong: Vec<_> = expected
         .iter()
         .map(|(pointer, wanted)| (pointer, wanted, value.pointer(pointer).unwrap_or(&null)))
@@ -184,6 +236,29 @@ pub fn fields(value: &Value, expected: &[(&str, Value)]) -> Result<()> {
         .map(|(pointer, wanted, found)| format!("{pointer} should be {wanted}, is {found}"))
         .collect();
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Checks that fields of a JSON value are absent or say nothing: null, zero, false, no text, no item.
+///
+/// # Errors
+/// All that say something.
+pub fn empty(value: &Value, pointers: &[&str]) -> Result<()> {
+    let says_nothing = |found: &Value| match found {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    };
+    let said: Vec<_> = pointers
+        .iter()
+        .filter_map(|pointer| Some((pointer, value.pointer(pointer)?)))
+        .filter(|(_, found)| !says_nothing(found))
+        .map(|(pointer, found)| format!("{pointer} should be empty, is {found}"))
+        .collect();
+    ensure!(said.is_empty(), "{}", said.join("\n"));
     Ok(())
 }
 
@@ -297,7 +372,7 @@ pub fn waits_because(cluster: &Cluster, name: &str, count: usize, why: &str) -> 
 /// # Errors
 /// When one is refused or stays.
 pub fn remove(cluster: &Cluster, names: &[&str]) -> Result<()> {
-    let removed = lines(cluster, &[&["service", "rm"], names].concat())?;
+    let removed = lines(cluster, &format!("service rm {}", names.join(" ")))?;
     ensure!(
         removed == names,
         "should have printed {names:?}, not {removed:?}"
@@ -357,4 +432,18 @@ pub fn all_containers(cluster: &Cluster, number: u8, name: &str) -> Result<Vec<(
     list.iter()
         .map(|container| pair(container).with_context(|| format!("not a task's: {container}")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn command_lines_are_split_as_by_a_shell() {
+        assert_eq!(words("a  b\n c"), ["a", "b", "c"]);
+        assert_eq!(
+            words("--x='a b' \"it's\" '' {{.A}}"),
+            ["--x=a b", "it's", "", "{{.A}}"]
+        );
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{
     all_containers, check_every, create, gone, inspect, live, node_of, remove, said, service,
-    spread, task_lines,
+    shows, spread, task_lines,
 };
 use swarm_tests::{LATER, Life, SOON, create_service, service_spec, task_containers, text_at};
 
@@ -110,9 +110,9 @@ fn wait_state(cluster: &Cluster, number: u8, state: &str) -> Result<()> {
 
 fn worker_cut_off(cluster: &Cluster) -> Result<()> {
     let node = node_of(cluster, 3)?;
-    create(cluster, &["--name", "work", "--replicas", "6", SLEEP])?;
-    create(cluster, &["--name", "ends", "--mode", "global", SLEEP])?;
-    create(cluster, &["--name", "stays", "--mode", "global", SLEEP])?;
+    create(cluster, &format!("--name work --replicas 6 {SLEEP}"))?;
+    create(cluster, &format!("--name ends --mode global {SLEEP}"))?;
+    create(cluster, &format!("--name stays --mode global {SLEEP}"))?;
     for (name, count) in [("work", 6), ("ends", 3), ("stays", 3)] {
         cluster.wait_running(name, count, SOON)?;
     }
@@ -122,7 +122,7 @@ fn worker_cut_off(cluster: &Cluster) -> Result<()> {
     cluster.host(3).cut()?;
     let took = moved_away(cluster, "work", 6, &node, start, SILENT)?;
     println!("tasks of a host that is cut off run elsewhere after {took:?}");
-    said(cluster, &["service", "rm", "ends"])?;
+    said(cluster, "service rm ends")?;
     // Cut off, it goes on as it was.
     ensure!(
         task_containers(cluster.host(3))? == there,
@@ -150,8 +150,8 @@ fn worker_cut_off(cluster: &Cluster) -> Result<()> {
 
 fn killed_host(cluster: &Cluster) -> Result<()> {
     let node = node_of(cluster, 3)?;
-    create(cluster, &["--name", "moves", "--replicas", "6", SLEEP])?;
-    create(cluster, &["--name", "each", "--mode", "global", SLEEP])?;
+    create(cluster, &format!("--name moves --replicas 6 {SLEEP}"))?;
+    create(cluster, &format!("--name each --mode global {SLEEP}"))?;
     cluster.wait_running("moves", 6, SOON)?;
     cluster.wait_running("each", 3, SOON)?;
     let others = lives(cluster, &[1, 2])?;
@@ -164,18 +164,11 @@ fn killed_host(cluster: &Cluster) -> Result<()> {
         others.iter().all(|(id, life)| after.get(id) == Some(life)),
         "containers of other hosts were touched"
     );
-    let row = said(
+    shows(
         cluster,
-        &[
-            "node",
-            "ls",
-            "--format",
-            "{{.Hostname}} {{.Status}}",
-            "--filter",
-            "name=h3",
-        ],
+        "node ls --format '{{.Hostname}} {{.Status}}' --filter name=h3",
+        &["h3 Down"],
     )?;
-    ensure!(row == "h3 Down", "{row}");
 
     let start = Instant::now();
     cluster.host(3).power_on()?;
@@ -213,15 +206,7 @@ fn host_without_power(cluster: &Cluster) -> Result<()> {
     let node = node_of(cluster, 2)?;
     create(
         cluster,
-        &[
-            "--name",
-            "power",
-            "--replicas",
-            "4",
-            "--constraint",
-            "node.role==worker",
-            SLEEP,
-        ],
+        &format!("--name power --replicas 4 --constraint node.role==worker {SLEEP}"),
     )?;
     cluster.wait_running("power", 4, SOON)?;
     ensure!(
@@ -234,7 +219,7 @@ fn host_without_power(cluster: &Cluster) -> Result<()> {
     let took = moved_away(cluster, "power", 4, &node, start, SILENT)?;
     println!("tasks of a host without power run elsewhere after {took:?}");
     // Removed while its host was off: it goes when the host is back.
-    said(cluster, &["service", "rm", "power"])?;
+    said(cluster, "service rm power")?;
     cluster.host(2).power_on()?;
     cluster.agent(2).start_again()?;
     wait_state(cluster, 2, "ready")?;
@@ -244,27 +229,11 @@ fn host_without_power(cluster: &Cluster) -> Result<()> {
 fn dockerd_stops_and_starts(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &[
-            "--name",
-            "engine",
-            "--replicas",
-            "6",
-            "--restart-delay",
-            "1s",
-            SLEEP,
-        ],
+        &format!("--name engine --replicas 6 --restart-delay 1s {SLEEP}"),
     )?;
     create(
         cluster,
-        &[
-            "--name",
-            "pinned",
-            "--constraint",
-            "node.hostname==h3",
-            "--restart-delay",
-            "1s",
-            SLEEP,
-        ],
+        &format!("--name pinned --constraint node.hostname==h3 --restart-delay 1s {SLEEP}"),
     )?;
     cluster.wait_running("engine", 6, SOON)?;
     cluster.wait_running("pinned", 1, SOON)?;
@@ -304,19 +273,11 @@ fn dockerd_stops_and_starts(cluster: &Cluster) -> Result<()> {
 fn agent_killed_while_scaling_up(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &[
-            "--name",
-            "grows",
-            "--replicas",
-            "2",
-            "--constraint",
-            "node.hostname==h3",
-            SLEEP,
-        ],
+        &format!("--name grows --replicas 2 --constraint node.hostname==h3 {SLEEP}"),
     )?;
     cluster.wait_running("grows", 2, SOON)?;
     let before = task_containers(cluster.host(3))?;
-    said(cluster, &["service", "scale", "--detach", "grows=12"])?;
+    said(cluster, "service scale --detach grows=12")?;
     // In the middle: some of the new ones are there, not all.
     cluster.until("some of the new containers", SOON, || {
         let made = all_containers(cluster, 3, "grows")?.len();
@@ -354,15 +315,7 @@ fn agent_killed_while_scaling_up(cluster: &Cluster) -> Result<()> {
 fn agent_is_restarted(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &[
-            "--name",
-            "adopted",
-            "--mode",
-            "global",
-            "--restart-delay",
-            "0s",
-            SLEEP,
-        ],
+        &format!("--name adopted --mode global --restart-delay 0s {SLEEP}"),
     )?;
     let tasks = cluster.wait_running("adopted", 3, SOON)?;
     let before = lives(cluster, &[1, 2, 3])?;
@@ -404,7 +357,7 @@ fn agent_is_restarted(cluster: &Cluster) -> Result<()> {
 }
 
 fn only_manager_is_killed(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "alone", "--mode", "global", SLEEP])?;
+    create(cluster, &format!("--name alone --mode global {SLEEP}"))?;
     cluster.wait_running("alone", 3, SOON)?;
     let before = lives(cluster, &[1, 2, 3])?;
     let start = Instant::now();
@@ -477,7 +430,7 @@ fn write(cluster: &Cluster, hosts: &[u8], stop: &AtomicBool) -> Written {
 }
 
 fn leaders_manager_is_killed(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "runs", "--replicas", "6", SLEEP])?;
+    create(cluster, &format!("--name runs --replicas 6 {SLEEP}"))?;
     cluster.wait_running("runs", 6, SOON)?;
     let before = lives(cluster, &[1, 2, 3])?;
     let leads = leader(cluster)?;
@@ -575,7 +528,7 @@ fn leaders_manager_is_killed(cluster: &Cluster) -> Result<()> {
 }
 
 fn managers_host_is_killed(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "three", "--replicas", "6", SLEEP])?;
+    create(cluster, &format!("--name three --replicas 6 {SLEEP}"))?;
     cluster.wait_running("three", 6, SOON)?;
     let leads = leader(cluster)?;
     let node = node_of(cluster, leads)?;

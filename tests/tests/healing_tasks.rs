@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, EXIT, HEALTH, Request, SLEEP};
 use swarm_tests::services::{
-    check_every, create, inspect, lines, live, remove, replaced, said, task_lines, update,
+    check_every, create, inspect, live, remove, replaced, said, shows, task_lines, update,
 };
 use swarm_tests::{LATER, SOON, text_at};
 
@@ -61,15 +61,7 @@ fn predecessor(cluster: &Cluster, name: &str, before: &Value) -> Result<Value> {
 fn killed_container_is_replaced(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &[
-            "--name",
-            "killed",
-            "--replicas",
-            "3",
-            "--restart-delay",
-            "500ms",
-            SLEEP,
-        ],
+        &format!("--name killed --replicas 3 --restart-delay 500ms {SLEEP}"),
     )?;
     let tasks = cluster.wait_running("killed", 3, SOON)?;
     let victim = inspect(cluster, &tasks[0])?;
@@ -122,7 +114,7 @@ fn killed_container_is_replaced(cluster: &Cluster) -> Result<()> {
 }
 
 fn removed_container_is_replaced(cluster: &Cluster) -> Result<()> {
-    create(cluster, &["--name", "lost", "--restart-delay", "0s", SLEEP])?;
+    create(cluster, &format!("--name lost --restart-delay 0s {SLEEP}"))?;
     let before = live(cluster, "lost")?;
     cluster
         .host(before.host)
@@ -142,7 +134,7 @@ fn removed_container_is_replaced(cluster: &Cluster) -> Result<()> {
 fn stopped_container_is_replaced(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &["--name", "stopped", "--restart-delay", "0s", SLEEP],
+        &format!("--name stopped --restart-delay 0s {SLEEP}"),
     )?;
     let before = live(cluster, "stopped")?;
     cluster
@@ -162,7 +154,7 @@ fn stopped_container_is_replaced(cluster: &Cluster) -> Result<()> {
 fn unhealthy_container_is_replaced(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &["--name", "ill", "--restart-delay", "500ms", HEALTH],
+        &format!("--name ill --restart-delay 500ms {HEALTH}"),
     )?;
     // It counts as running only once it is healthy.
     let mut early = false;
@@ -202,28 +194,12 @@ fn unhealthy_container_is_replaced(cluster: &Cluster) -> Result<()> {
     remove(cluster, &["ill"])?;
 
     // One that never gets healthy never runs; this one does not stop when it is told to, either.
-    let flags = [
-        "--name",
-        "never",
-        "--health-cmd",
-        "false",
-        "--health-interval",
-        "200ms",
-        "--health-retries",
-        "2",
-    ];
-    let restart = [
-        "--restart-delay",
-        "200ms",
-        "--restart-max-attempts",
-        "1",
-        "--stop-grace-period",
-        "1s",
-    ];
-    create(
-        cluster,
-        &[&flags[..], &restart, &["--entrypoint", "sleep 1000", SLEEP]].concat(),
-    )?;
+    let line = format!(
+        "--name never --health-cmd false --health-interval 200ms --health-retries 2
+         --restart-delay 200ms --restart-max-attempts 1 --stop-grace-period 1s
+         --entrypoint 'sleep 1000' {SLEEP}"
+    );
+    create(cluster, &line)?;
     cluster.until("two failures", SOON, || {
         let tasks = cluster.tasks("never")?;
         ensure!(
@@ -260,7 +236,7 @@ fn nanos(container: &Value, pointer: &str) -> Result<i64> {
 
 fn the_delay_is_kept(cluster: &Cluster) -> Result<()> {
     const DAY: i64 = 24 * 3600 * 1_000_000_000;
-    create(cluster, &["--name", "slow", "--restart-delay", "3s", SLEEP])?;
+    create(cluster, &format!("--name slow --restart-delay 3s {SLEEP}"))?;
     let before = live(cluster, "slow")?;
     let host = cluster.host(before.host);
     host.docker(&["kill", &before.id()?])?.ok()?;
@@ -295,83 +271,56 @@ fn the_delay_is_kept(cluster: &Cluster) -> Result<()> {
 }
 
 fn attempts_are_limited(cluster: &Cluster) -> Result<()> {
-    let flags = [
-        "--name",
-        "thrice",
-        "--restart-delay",
-        "100ms",
-        "--restart-max-attempts",
-        "2",
-        EXIT,
-        "0",
-        "3",
-    ];
-    create(cluster, &flags)?;
-    let settled = |count: usize| {
-        cluster.until(&format!("{count} failed tasks"), SOON, || {
+    let line = format!("--name thrice --restart-delay 100ms --restart-max-attempts 2 {EXIT} 0 3");
+    create(cluster, &line)?;
+    let settled = || {
+        cluster.until("three failed tasks", SOON, || {
             let tasks = cluster.tasks("thrice")?;
-            let failed = tasks
-                .iter()
-                .filter(|task| task["Status"]["Err"] == "task: non-zero exit (3)")
-                .count();
+            let failed = |task: &&Value| task["Status"]["Err"] == "task: non-zero exit (3)";
+            let failed = tasks.iter().filter(failed).count();
             ensure!(
-                failed == count && tasks.len() == count,
+                failed == 3 && tasks.len() == 3,
                 "{}",
                 task_lines(cluster, "thrice")?
             );
             Ok(())
         })
     };
-    settled(3)?;
-    let row = said(
+    settled()?;
+    shows(
         cluster,
-        &[
-            "service",
-            "ls",
-            "--format",
-            "{{.Replicas}}",
-            "--filter",
-            "name=thrice",
-        ],
+        "service ls --format {{.Replicas}} --filter name=thrice",
+        &["0/1"],
     )?;
-    ensure!(row == "0/1", "{row}");
-    // That was all: a service that is changed elsewhere meanwhile does not bring it back, a new version does.
-    create(cluster, &["--name", "other", SLEEP])?;
+    // That was all, whatever else happens; a new version begins anew.
+    create(cluster, &format!("--name other {SLEEP}"))?;
     live(cluster, "other")?;
     remove(cluster, &["other"])?;
-    settled(3)?;
-    update(cluster, "thrice", &["--args", "1000"])?;
+    settled()?;
+    update(cluster, "thrice", "--args 1000")?;
     live(cluster, "thrice")?;
     remove(cluster, &["thrice"])
 }
 
 fn conditions(cluster: &Cluster) -> Result<()> {
-    let delay = ["--restart-delay", "100ms", "--no-healthcheck"];
     let services = [
-        ("on-failure-good", "on-failure", "0"),
-        ("none-good", "none", "0"),
-        ("none-bad", "none", "7"),
-        ("any-good", "any", "0"),
-        ("on-failure-bad", "on-failure", "7"),
+        ("on-failure-good", "on-failure", 0),
+        ("none-good", "none", 0),
+        ("none-bad", "none", 7),
+        ("any-good", "any", 0),
+        ("on-failure-bad", "on-failure", 7),
     ];
     for (name, condition, code) in services {
-        create(
-            cluster,
-            &[
-                &["--name", name, "--restart-condition", condition],
-                &delay[..],
-                &[EXIT, "0", code],
-            ]
-            .concat(),
-        )?;
+        let policy = format!("--restart-delay 100ms --restart-condition {condition}");
+        create(cluster, &format!("--name {name} {policy} {EXIT} 0 {code}"))?;
     }
     // Those that come again.
-    for name in ["any-good", "on-failure-bad"] {
+    for (name, state) in [("any-good", "complete"), ("on-failure-bad", "failed")] {
         cluster.until(&format!("{name} three times"), LATER, || {
-            let ended = cluster
-                .tasks(name)?
+            let tasks = cluster.tasks(name)?;
+            let ended = tasks
                 .iter()
-                .filter(|task| task["Status"]["Timestamp"].is_string())
+                .filter(|task| task["Status"]["State"] == state)
                 .count();
             ensure!(ended >= 3, "{}", task_lines(cluster, name)?);
             Ok(())
@@ -384,45 +333,20 @@ fn conditions(cluster: &Cluster) -> Result<()> {
         ("none-bad", "failed"),
     ] {
         let tasks = cluster.tasks(name)?;
-        ensure!(
-            tasks.len() == 1 && tasks[0]["Status"]["State"] == state,
-            "{name}: {}",
-            task_lines(cluster, name)?
-        );
-        ensure!(
-            cluster.containers(name)?.is_empty(),
-            "{name} has a container that runs"
-        );
+        let ended = tasks.len() == 1 && tasks[0]["Status"]["State"] == state;
+        ensure!(ended, "{name}: {}", task_lines(cluster, name)?);
+        ensure!(cluster.containers(name)?.is_empty());
     }
-    let shown = lines(
-        cluster,
-        &[
-            "service",
-            "ps",
-            "--format",
-            "{{.DesiredState}} {{.CurrentState}}",
-            "on-failure-good",
-        ],
-    )?;
-    ensure!(
-        shown.len() == 1 && shown[0].starts_with("Shutdown Complete "),
-        "{shown:?}"
-    );
-    remove(cluster, &services.map(|(name, _, _)| name))
+    let line = "service ps --format '{{.DesiredState}} {{.CurrentState}}' on-failure-good";
+    let shown = said(cluster, line)?;
+    ensure!(shown.starts_with("Shutdown Complete "), "{shown}");
+    remove(cluster, &services.map(|(name, ..)| name))
 }
 
 fn global_task_is_replaced_on_its_node(cluster: &Cluster) -> Result<()> {
     create(
         cluster,
-        &[
-            "--name",
-            "all",
-            "--mode",
-            "global",
-            "--restart-delay",
-            "500ms",
-            SLEEP,
-        ],
+        &format!("--name all --mode global --restart-delay 500ms {SLEEP}"),
     )?;
     let tasks = cluster.wait_running("all", 3, SOON)?;
     let victim = inspect(cluster, &tasks[1])?;
@@ -446,18 +370,10 @@ fn global_task_is_replaced_on_its_node(cluster: &Cluster) -> Result<()> {
 }
 
 fn image_that_cannot_start(cluster: &Cluster) -> Result<()> {
-    let flags = [
-        "--name",
-        "broken",
-        "--restart-delay",
-        "100ms",
-        "--restart-max-attempts",
-        "1",
-        "--entrypoint",
-        "/not/there",
-        SLEEP,
-    ];
-    create(cluster, &flags)?;
+    let line = format!(
+        "--name broken --restart-delay 100ms --restart-max-attempts 1 --entrypoint /not/there {SLEEP}"
+    );
+    create(cluster, &line)?;
     cluster.until("two tasks that say why", Duration::from_secs(30), || {
         let tasks = cluster.tasks("broken")?;
         let says = |task: &Value| {
