@@ -1,7 +1,7 @@
 //! What an absent field means, and the specs that say it aloud.
 
 use std::time::Duration;
-use swarm_types::{FailureAction, Nanos, RestartCondition, RestartPolicy, ServiceSpec, UpdateConfig, UpdateOrder};
+use swarm_types::{FailureAction, Nanos, RestartPolicy, ServiceSpec, UpdateConfig, UpdateOrder};
 
 /// Between a stop signal and SIGKILL.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -31,9 +31,6 @@ pub fn insert_defaults(spec: &ServiceSpec) -> ServiceSpec {
     spec.task_template.resources.get_or_insert_default();
     spec.task_template.placement.get_or_insert_default();
     let restart = spec.task_template.restart_policy.get_or_insert_with(RestartPolicy::default);
-    if restart == &RestartPolicy::default() {
-        restart.condition = RestartCondition::Any;
-    }
     restart.delay.get_or_insert(nanos(RESTART_DELAY));
     restart.max_attempts.get_or_insert(0);
     let is_job = spec.mode.replicated_job.is_some() || spec.mode.global_job.is_some();
@@ -55,7 +52,7 @@ fn nanos(span: Duration) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm_types::{ContainerSpec, TaskSpec};
+    use swarm_types::{ContainerSpec, RestartCondition, TaskSpec};
 
     #[test]
     fn absent_fields_get_dockers_defaults_and_present_ones_stay() {

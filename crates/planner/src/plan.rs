@@ -15,7 +15,7 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// When the next pass is due though nothing changes until then; zero if this pass reached its bound.
     pub look_again_in: Option<Duration>,
-    /// Tasks that could not be placed, and why.
+    /// Tasks that this pass looked at and could not place, and why.
     pub refusals: Vec<Refusal>,
 }
 

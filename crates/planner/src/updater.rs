@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use swarm_state::{Rollout, Service, Task};
-use swarm_types::{EndpointSpec, FailureAction, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
+use swarm_types::{FailureAction, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
 
 /// How a task's template stands to the service's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     pub(crate) fn of(old: &SharedSpec, new: &SharedSpec) -> Self {
-        let ports = |spec: &SharedSpec| spec.endpoint.clone().unwrap_or_else(EndpointSpec::default);
+        let ports = |spec: &SharedSpec| spec.endpoint.clone().unwrap_or_default();
         if ports(old) != ports(new) {
             return Self::Dirty;
         }
@@ -247,7 +247,8 @@ fn look(work: &Work<'_, '_>, key: SlotKey, settings: &Settings) -> Option<Look> 
         key,
         dirty: wanted.len() > 1 || dirty_count > 0 || ended_dirty,
         untouched: dirty_count == wanted.len() && (dirty_count > 0 || ended_dirty),
-        waiting: own().any(|t| is_live(t) && t.status.state < TaskState::Running),
+        // Also one that an update began which this one took over.
+        waiting: tasks.iter().any(|t| t.by_update && t.spec == service.current.template && is_live(t) && t.status.state < TaskState::Running),
         rests_until: done_at.map(|at| at.after(settings.delay)).filter(|until| now < *until),
         runs: wanted.iter().any(|t| t.status.state == TaskState::Running),
     })

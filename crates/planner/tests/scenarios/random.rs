@@ -352,6 +352,7 @@ proptest! {
 #[derive(Debug, Clone, Copy)]
 enum Orderly {
     Update,
+    Scale,
     Drain(u8),
     Work(u8),
     Second,
@@ -360,6 +361,7 @@ enum Orderly {
 fn orderly() -> impl Strategy<Value = Orderly> {
     prop_oneof![
         1 => Just(Orderly::Update),
+        1 => Just(Orderly::Scale),
         1 => any::<u8>().prop_map(Orderly::Drain),
         10 => any::<u8>().prop_map(Orderly::Work),
         3 => Just(Orderly::Second),
@@ -381,13 +383,18 @@ proptest! {
         });
         let mut chaos = Chaos { world: world.settled(), shrunk: BTreeSet::new(), nodes: 4, services: 1 };
         let mut images = 1;
-        // Tasks that a drain took away and that do not run again yet.
-        let mut drained: BTreeSet<u64> = BTreeSet::new();
+        // Slots that a drain emptied or that scaling added, and that do not run yet.
+        let mut excused: BTreeSet<u64> = BTreeSet::new();
+        let mut known: BTreeSet<u64> = (1..=8).collect();
         for step in steps {
             match step {
                 Orderly::Update => {
                     images += 1;
                     chaos.world.image("web", &format!("image:{images}"));
+                }
+                Orderly::Scale => {
+                    let replicas = 8 + (chaos.world.state.applied() % 3);
+                    chaos.world.scale("web", replicas);
                 }
                 Orderly::Drain(which) => {
                     // One at a time; the one before is back.
@@ -396,19 +403,20 @@ proptest! {
                     }
                     let name = format!("n{}", which % 4 + 1);
                     let node = chaos.world.node_id(&name);
-                    drained.extend(chaos.world.state.tasks_of_node(node).filter(|t| t.desired_state <= TaskState::Running).map(|t| t.slot));
+                    excused.extend(chaos.world.state.tasks_of_node(node).filter(|t| t.desired_state <= TaskState::Running).map(|t| t.slot));
                     chaos.world.drain(&name);
                 }
                 Orderly::Work(which) => chaos.work(which),
                 Orderly::Second => chaos.world.advance(1),
             }
             chaos.world.step();
-            let runs: BTreeSet<u64> = chaos.world.state.tasks()
-                .filter(|t| t.status.state == TaskState::Running && t.desired_state == TaskState::Running)
-                .map(|t| t.slot)
-                .collect();
-            drained.retain(|slot| !runs.contains(slot));
-            let down = (1..=8).filter(|slot| !runs.contains(slot) && !drained.contains(slot)).count() as u64;
+            let wanted = || chaos.world.state.tasks().filter(|t| t.desired_state <= TaskState::Running);
+            let slots: BTreeSet<u64> = wanted().map(|t| t.slot).collect();
+            let runs: BTreeSet<u64> = wanted().filter(|t| t.status.state == TaskState::Running).map(|t| t.slot).collect();
+            excused.extend(slots.difference(&known));
+            excused.retain(|slot| slots.contains(slot) && !runs.contains(slot));
+            let down = slots.iter().filter(|slot| !runs.contains(slot) && !excused.contains(slot)).count() as u64;
+            known = slots;
             let allowed = if start_first { 0 } else { parallelism };
             prop_assert!(down <= allowed, "{down} slots are down for the update:\n{}", chaos.world.tasks("web"));
         }
