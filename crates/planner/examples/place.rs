@@ -3,10 +3,7 @@
 //! Plans until every task has a node, applying each batch in between as the leader would, and prints the processor time spent
 //! planning (deciding, and taking in what was applied) apart from that spent applying. Other load does not show in it.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use swarm_planner::{Planner, new_service};
 use swarm_state::{Batch, Change, Node, Object, State};
 use swarm_types::{

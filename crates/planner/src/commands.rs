@@ -3,7 +3,9 @@
 use crate::{defaults::duration, restart::is_on_node};
 use std::{sync::Arc, time::Duration};
 use swarm_state::{Change, Object, Service, State, StoredSpec, Task};
-use swarm_types::{Endpoint, IdSource, NodeId, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus, Timestamp, UpdateState, UpdateStatus};
+use swarm_types::{
+    Endpoint, IdSource, NodeId, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus, Timestamp, UpdateState, UpdateStatus,
+};
 
 /// What tasks of a deleted node say.
 pub const NODE_DELETED: &str = "Task belonged to a node that has been deleted";

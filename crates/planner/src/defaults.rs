@@ -64,7 +64,10 @@ mod tests {
         let full = insert_defaults(&spec);
         assert_eq!(full.task_template.container_spec.expect("kept").stop_grace_period, Some(10_000_000_000));
         let restart = full.task_template.restart_policy.expect("inserted");
-        assert_eq!((restart.condition, restart.delay, restart.max_attempts, restart.window), (RestartCondition::Any, Some(5_000_000_000), Some(0), None));
+        assert_eq!(
+            (restart.condition, restart.delay, restart.max_attempts, restart.window),
+            (RestartCondition::Any, Some(5_000_000_000), Some(0), None)
+        );
         let update = full.update_config.expect("kept");
         assert_eq!((update.parallelism, update.monitor, update.failure_action), (0, Some(7), Some(FailureAction::Pause)));
         let rollback = full.rollback_config.expect("inserted");

@@ -109,7 +109,8 @@ impl<'a> Pass<'a> {
         let drafted = self.slots.get(&service);
         let untouched = |key: &SlotKey| drafted.is_none_or(|slots| !slots.contains_key(key));
         let view = self.views.get(&service);
-        let stored = view.into_iter().flat_map(|view| view.unplaced().iter().filter(|key| untouched(key)).map(|key| (*key, view.tasks(*key))));
+        let stored =
+            view.into_iter().flat_map(|view| view.unplaced().iter().filter(|key| untouched(key)).map(|key| (*key, view.tasks(*key))));
         let stored = stored.flat_map(|(key, tasks)| tasks.iter().map(move |task| (key, task)));
         let drafts = drafted.into_iter().flatten().flat_map(|(key, drafts)| drafts.iter().filter_map(|d| Some((*key, d.new.as_ref()?))));
         let unplaced = stored.chain(drafts).filter(|(_, task)| is_unplaced(task));

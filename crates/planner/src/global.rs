@@ -3,7 +3,7 @@
 use crate::{
     orchestrate::Work,
     replicated::may_run_tasks,
-    restart::{may_follow, keep_without_heir, open_gates, restart, start_behind, waits_until},
+    restart::{keep_without_heir, may_follow, open_gates, restart, start_behind, waits_until},
     scheduler::filters::is_ready,
     slots::{Occupancy, SlotKey, is_wanted},
 };

@@ -89,7 +89,8 @@ pub(crate) fn evictions(state: &State, id: NodeId, templates: &crate::template::
     let mut leaving = BTreeSet::new();
     for task in tasks {
         let Some(template) = templates.get(task.spec) else { continue };
-        let fits = (template.nano_cpus <= 0 || template.nano_cpus <= cpus) && (template.memory_bytes <= 0 || template.memory_bytes <= memory);
+        let fits =
+            (template.nano_cpus <= 0 || template.nano_cpus <= cpus) && (template.memory_bytes <= 0 || template.memory_bytes <= memory);
         generic.weigh(&task.generic_resources, 1);
         if fits && generic.is_within(&total.generic_resources) {
             cpus -= template.nano_cpus;

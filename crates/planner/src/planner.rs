@@ -182,7 +182,11 @@ impl Planner {
             self.globals.remove(&id);
         }
         let only_notes = old.zip(new).is_some_and(|(old, new)| old.current == new.current && old.update == new.update);
-        if only_notes { self.marks.service(id) } else { self.marks.whole(id) }
+        if only_notes {
+            self.marks.service(id)
+        } else {
+            self.marks.whole(id)
+        }
         self.marks.specs.extend(old.into_iter().flat_map(|s| specs_of(s)));
     }
 

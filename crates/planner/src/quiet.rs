@@ -23,7 +23,11 @@ pub(crate) fn is_quiet(work: &mut Work<'_, '_>, key: SlotKey) -> bool {
 /// Tests see to quiet slots all the same, and nothing may come of it.
 fn check(work: &mut Work<'_, '_>, key: SlotKey) {
     lost::end_lost(work, key);
-    if work.is_global { global::tend(work, key) } else { replicated::tend(work, key) }
+    if work.is_global {
+        global::tend(work, key)
+    } else {
+        replicated::tend(work, key)
+    }
     reaper::reap(work, key);
     assert!(!work.pass.is_touched(work.id, key) && work.is_taken(key), "{key:?} was not quiet");
 }

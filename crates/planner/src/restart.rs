@@ -67,8 +67,8 @@ pub(crate) fn restart(work: &mut Work<'_, '_>, key: SlotKey, task: &Task) {
     let template = work.template();
     let node_at_fault = !ended_by_itself(task);
     let node = work.pass.node(task.node_id);
-    let leaves_node = task.node_id.is_some()
-        && node.is_none_or(|n| n.api.spec.availability == Availability::Drain || !work.is_alive(Some(n.api.id)));
+    let leaves_node =
+        task.node_id.is_some() && node.is_none_or(|n| n.api.spec.availability == Availability::Drain || !work.is_alive(Some(n.api.id)));
     let delay = if node_at_fault || leaves_node || taken_back { Duration::ZERO } else { template.restart.delay };
     let behind = start_behind(work, key);
     let same_template = task.spec == work.service().current.template;

@@ -7,9 +7,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use swarm_state::Node;
-use swarm_types::{
-    GenericResource, MountType, Platform, PortProtocol, PublishMode, RestartCondition, SharedSpec, SpecId, TaskSpec,
-};
+use swarm_types::{GenericResource, MountType, Platform, PortProtocol, PublishMode, RestartCondition, SharedSpec, SpecId, TaskSpec};
 
 /// A task template, read once.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! Objects for unit tests.
 
 use swarm_state::Node;
-use swarm_types::{Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, Platform, Resources, Role, Timestamp, Version};
+use swarm_types::{
+    Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, Platform, Resources, Role, Timestamp, Version,
+};
 
 /// A node that is ready: 4 cores, 8 GiB, Linux on x86-64.
 pub(crate) fn node(id: NodeId, hostname: &str) -> Node {

@@ -248,7 +248,9 @@ fn look(work: &Work<'_, '_>, key: SlotKey, settings: &Settings) -> Option<Look> 
         dirty: wanted.len() > 1 || dirty_count > 0 || ended_dirty,
         untouched: dirty_count == wanted.len() && (dirty_count > 0 || ended_dirty),
         // Also one that an update began which this one took over.
-        waiting: tasks.iter().any(|t| t.by_update && t.spec == service.current.template && is_live(t) && t.status.state < TaskState::Running),
+        waiting: tasks
+            .iter()
+            .any(|t| t.by_update && t.spec == service.current.template && is_live(t) && t.status.state < TaskState::Running),
         rests_until: done_at.map(|at| at.after(settings.delay)).filter(|until| now < *until),
         runs: wanted.iter().any(|t| t.status.state == TaskState::Running),
     })

@@ -116,7 +116,8 @@ impl Charges {
 
     /// Why no node is left, as it stands in a task's status: most frequent reason first.
     pub(crate) fn explain(&self) -> String {
-        let mut reasons: Vec<(u32, Filter)> = FILTERS.into_iter().map(|f| (self.0[f as usize], f)).filter(|(nodes, _)| *nodes > 0).collect();
+        let mut reasons: Vec<(u32, Filter)> =
+            FILTERS.into_iter().map(|f| (self.0[f as usize], f)).filter(|(nodes, _)| *nodes > 0).collect();
         reasons.sort_by_key(|(nodes, filter)| (std::cmp::Reverse(*nodes), *filter));
         if reasons.is_empty() {
             return "no suitable node".to_owned();

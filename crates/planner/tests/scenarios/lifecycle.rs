@@ -154,3 +154,30 @@ fn a_large_service_comes_in_several_passes_without_a_gap() {
     world.settle();
     assert_eq!(world.state.task_count(), 0);
 }
+
+#[test]
+fn large_changes_take_several_passes_and_lose_nothing() {
+    let all_at_once = |spec: &mut swarm_types::ServiceSpec| {
+        spec.update_config = Some(swarm_types::UpdateConfig::default());
+    };
+    let mut world = World::with_nodes(4).service_with("web", 1200, all_at_once).service("api", 300).settled();
+    world.history_limit(1);
+    world.drain("n1");
+    world.image("web", "image:2");
+    world.scale("api", 100);
+    let mut passes = 0;
+    while !world.step().is_empty() {
+        passes += 1;
+    }
+    assert!(passes >= 3, "{passes} passes");
+    world.settle_for(6);
+    assert_eq!((world.running("web"), world.running("api")), (1200, 100));
+    assert_eq!((world.spread("web"), world.state.task_count()), (vec![0, 400, 400, 400], 1300));
+    assert_eq!(world.update_status("web"), "completed: update completed");
+    world.down("n2");
+    world.remove("web");
+    world.settle();
+    world.remove_node("n2");
+    world.settle();
+    assert_eq!((world.running("api"), world.state.task_count(), world.state.specs().count()), (100, 100, 1));
+}

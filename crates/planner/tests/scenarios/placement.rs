@@ -169,7 +169,9 @@ fn generic_resources_are_handed_out() {
     world.scale("train", 1);
     world.settle_for(6);
     world.scale("train", 2);
-    world.edit_node("n2", |n| n.api.description.resources.generic_resources = vec![GenericResource::Discrete { kind: "GPU".into(), value: 2 }]);
+    world.edit_node("n2", |n| {
+        n.api.description.resources.generic_resources = vec![GenericResource::Discrete { kind: "GPU".into(), value: 2 }]
+    });
     world.settle();
     assert_eq!(world.newest("train.2").generic_resources, [GenericResource::Discrete { kind: "GPU".into(), value: 2 }]);
 }
@@ -188,7 +190,8 @@ fn few_tasks_of_the_service_count_before_few_tasks_in_all() {
 }
 
 fn spread_over(labels: &[&str]) -> impl FnOnce(&mut ServiceSpec) {
-    let preferences = labels.iter().map(|label| PlacementPreference { spread: Some(SpreadOver { spread_descriptor: (*label).to_owned() }) });
+    let preferences =
+        labels.iter().map(|label| PlacementPreference { spread: Some(SpreadOver { spread_descriptor: (*label).to_owned() }) });
     let preferences = preferences.collect();
     move |spec| spec.task_template.placement.get_or_insert_default().preferences = preferences
 }

@@ -167,9 +167,10 @@ impl Chaos {
         }
         self.services += 1;
         let name = format!("s{}", self.services);
-        let replicated = ServiceMode { replicated: Some(ReplicatedService { replicas: Some(u64::from(size % 5)) }), ..ServiceMode::default() };
+        let replicated =
+            ServiceMode { replicated: Some(ReplicatedService { replicas: Some(u64::from(size % 5)) }), ..ServiceMode::default() };
         let global = ServiceMode { global: Some(GlobalService {}), ..ServiceMode::default() };
-        let mode = if kind % 4 == 0 { global } else { replicated };
+        let mode = if kind & 3 == 0 { global } else { replicated };
         self.world.add_service(&name, mode, |spec| {
             for bit in 0..8 {
                 if kind >> bit & 1 == 1 {
@@ -222,7 +223,8 @@ impl Chaos {
             let (Some(node), Some(spec)) = (task.node_id, self.world.state.spec(task.spec)) else { continue };
             let reserved = spec.template.resources.as_ref().and_then(|r| r.reservations.as_ref()).map_or(0, |r| r.memory_bytes);
             *memory.entry(node).or_default() += reserved;
-            for port in spec.endpoint.iter().flat_map(|e| &e.ports).filter(|p| p.publish_mode == PublishMode::Host && p.published_port != 0) {
+            for port in spec.endpoint.iter().flat_map(|e| &e.ports).filter(|p| p.publish_mode == PublishMode::Host && p.published_port != 0)
+            {
                 assert!(ports.insert((node, port.published_port)), "port {} is given twice on {node}", port.published_port);
             }
         }

@@ -129,7 +129,10 @@ fn attempts_in_a_window_are_forgotten_when_it_passes() {
 #[test]
 fn a_replacement_may_go_to_another_node() {
     let mut world = World::with_nodes(3).service("web", 1).settled();
-    let mut world = { world.scale("web", 2); world };
+    let mut world = {
+        world.scale("web", 2);
+        world
+    };
     world.settle();
     world.scale("web", 1);
     world.settle();

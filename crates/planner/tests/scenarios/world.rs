@@ -51,7 +51,8 @@ impl World {
     pub(crate) fn with_nodes(count: usize) -> Self {
         let state = State::default();
         let planner = Planner::new(&state);
-        let mut world = Self { state, planner, now: Timestamp::from_nanos(1_700_000_000_000_000_000), ids: Ids::default(), names: BTreeMap::new() };
+        let mut world =
+            Self { state, planner, now: Timestamp::from_nanos(1_700_000_000_000_000_000), ids: Ids::default(), names: BTreeMap::new() };
         for number in 1..=count {
             world.add_node(&format!("n{number}"));
         }
@@ -199,7 +200,9 @@ impl World {
     pub(crate) fn agents_work(&mut self) -> bool {
         let mut reports: BTreeMap<NodeId, Vec<(TaskId, TaskStatus)>> = BTreeMap::new();
         for task in self.state.tasks() {
-            let Some(node) = task.node_id.filter(|_| task.status.state >= TaskState::Assigned && !task.status.state.is_terminal()) else { continue };
+            let Some(node) = task.node_id.filter(|_| task.status.state >= TaskState::Assigned && !task.status.state.is_terminal()) else {
+                continue;
+            };
             let heard = self.state.node(node).is_some_and(|n| n.api.status.state == NodeState::Ready);
             let next = match task.desired_state {
                 desired if desired > TaskState::Running => TaskState::Shutdown,
@@ -324,10 +327,7 @@ impl World {
 
     /// Sets how many tasks of a slot are kept.
     pub(crate) fn history_limit(&mut self, limit: i64) {
-        let spec = SwarmSpec {
-            orchestration: OrchestrationConfig { task_history_retention_limit: Some(limit) },
-            ..SwarmSpec::default()
-        };
+        let spec = SwarmSpec { orchestration: OrchestrationConfig { task_history_retention_limit: Some(limit) }, ..SwarmSpec::default() };
         let api = Swarm {
             id: ClusterId::from_random([1; 16]),
             version: Version::default(),
@@ -362,11 +362,7 @@ impl World {
 
     /// The service's tasks by slot and age: `web.1 on n1 running, wanted running`.
     pub(crate) fn tasks(&self, service: &str) -> String {
-        let mut tasks: Vec<_> = self
-            .state
-            .tasks()
-            .filter(|t| self.state.spec(t.spec).is_some_and(|s| s.service_name == service))
-            .collect();
+        let mut tasks: Vec<_> = self.state.tasks().filter(|t| self.state.spec(t.spec).is_some_and(|s| s.service_name == service)).collect();
         tasks.sort_by_key(|t| (t.slot, t.node_id.filter(|_| t.slot == 0), t.created_at));
         let line = |t: &&Arc<Task>| {
             let err = if t.status.err.is_empty() { String::new() } else { format!(": {}", t.status.err) };
@@ -475,11 +471,7 @@ pub(crate) fn host_port(port: u32) -> impl FnOnce(&mut ServiceSpec) {
 /// A restart policy.
 pub(crate) fn restart(condition: RestartCondition, delay: Duration, max_attempts: u64) -> impl FnOnce(&mut ServiceSpec) {
     move |spec| {
-        spec.task_template.restart_policy = Some(RestartPolicy {
-            condition,
-            delay: Some(delay.as_nanos() as Nanos),
-            max_attempts: Some(max_attempts),
-            window: None,
-        });
+        spec.task_template.restart_policy =
+            Some(RestartPolicy { condition, delay: Some(delay.as_nanos() as Nanos), max_attempts: Some(max_attempts), window: None });
     }
 }

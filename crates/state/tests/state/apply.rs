@@ -165,7 +165,9 @@ fn tasks_move_as_the_one_table_says_and_no_other_way() {
 #[test]
 fn what_is_wanted_of_a_task_never_goes_back() {
     let Made { mut state, task: web1, .. } = small();
-    for (desired, allowed) in [(TaskState::Shutdown, true), (TaskState::Running, false), (TaskState::Remove, true), (TaskState::Shutdown, false)] {
+    for (desired, allowed) in
+        [(TaskState::Shutdown, true), (TaskState::Running, false), (TaskState::Remove, true), (TaskState::Shutdown, false)]
+    {
         let mut new = (**state.task(web1).expect("made")).clone();
         let from = new.desired_state;
         new.desired_state = desired;

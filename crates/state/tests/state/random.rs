@@ -69,8 +69,8 @@ fn changed_task(state: &State, id_: TaskId, wish: Wish, template: SpecId, versio
     let mut task = state.task(id_).map_or(made, |t| (**t).clone());
     task.version = version;
     task.spec = template;
-    task.node_id = (wish.detail % 4 > 0).then(|| id(wish.detail % 4));
-    task.service_id = (wish.detail % 7 > 0).then(|| id(wish.detail % 3 + 1));
+    task.node_id = Some(wish.detail % 4).filter(|n| *n > 0).map(id);
+    task.service_id = Some(wish.detail % 7).filter(|n| *n > 0).map(|n| id(n % 3 + 1));
     let states = TaskState::ALL;
     let at = states.iter().position(|s| *s == task.status.state).unwrap_or(0);
     task.status.state = states[(at + usize::from(wish.detail % 3)).min(states.len() - 1)];
