@@ -16,6 +16,8 @@ use std::{
 };
 use swarm_types::{NodeId, RemoteManager, Timestamp};
 
+/// A manager that leads no more may answer for so long, to say that it does not; then it counts as gone.
+const DEPOSED_GRACE: Duration = Duration::from_millis(300);
 /// A message to the leader takes no longer; the sender tries again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,16 @@ impl Links {
         }
     }
 
+    /// Ends some time after the manager has ceased to lead, as far as this one knows: one that fell silent is replaced long
+    /// before its connection breaks.
+    async fn deposed(&self, leader: &RemoteManager) {
+        let mut leadership = self.store.leadership();
+        let still = |l: &Leadership| matches!(l, Leadership::Other(other) if other.node_id == leader.node_id);
+        // With consensus gone nobody leads either.
+        let _ = leadership.wait_for(|l| !still(l)).await;
+        tokio::time::sleep(DEPOSED_GRACE).await;
+    }
+
     async fn send_to_leader(&self, message: LeaderMessage) -> Result<LeaderAnswer, LinkError> {
         let leadership = self.store.leadership().borrow().clone();
         match leadership {
@@ -103,7 +115,10 @@ impl api::Forward for Links {
             for hop in [http::header::HOST, http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::UPGRADE] {
                 request.headers_mut().remove(hop);
             }
-            let response = self.peers.send(&to.addr, request).await.map_err(|e| failed(crate::chain(&e), !e.is_unreachable()))?;
+            let response = tokio::select! {
+                response = self.peers.send(&to.addr, request) => response.map_err(|e| failed(crate::chain(&e), !e.is_unreachable()))?,
+                () = self.deposed(to) => return Err(failed("it does not lead any more and did not answer".into(), true)),
+            };
             Ok(response.map(Body::new))
         })
     }

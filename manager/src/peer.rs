@@ -149,11 +149,27 @@ impl Peers {
     }
 
     async fn send_on_connection(&self, addr: &str, mut request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
-        let mut sender = self.connection(addr).await?;
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let uri = format!("https://{addr}{path}");
         *request.uri_mut() = uri.parse::<Uri>().map_err(|e| PeerError::Codec { addr: addr.to_owned(), source: Box::new(e) })?;
-        sender.send_request(request).await.map_err(|e| PeerError::Http { addr: addr.to_owned(), source: Box::new(e) })
+        let mut is_retry = false;
+        loop {
+            let mut sender = self.connection(addr).await?;
+            let mut error = match sender.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            // Given back, it never left: the connection had ended, as after a restart of the peer.
+            match error.take_message() {
+                Some(unsent) if !is_retry => request = unsent,
+                Some(_) => {
+                    let source = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, error.into_error());
+                    return Err(PeerError::Dial { addr: addr.to_owned(), source });
+                }
+                None => return Err(PeerError::Http { addr: addr.to_owned(), source: Box::new(error.into_error()) }),
+            }
+            is_retry = true;
+        }
     }
 
     /// The shared connection, or a new one. Only one dial per address runs at a time.

@@ -191,8 +191,23 @@ fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers
 
 async fn watch_leadership(raft: Raft, raft_id: u64, leadership: watch::Sender<Leadership>) {
     let mut metrics = raft.metrics();
+    // The term this member leads in, and the end of its log when that was first seen. A leader that was restarted goes on in
+    // its old term, and must apply again what it acknowledged before.
+    let mut began: Option<(u64, u64)> = None;
     loop {
-        let now = leadership_of(&metrics.borrow_and_update(), raft_id);
+        let now = {
+            let metrics = metrics.borrow_and_update();
+            if metrics.state != ServerState::Leader {
+                began = None;
+            } else if began.is_none_or(|(term, _)| term != metrics.current_term) {
+                began = Some((metrics.current_term, metrics.last_log_index.unwrap_or(0)));
+            }
+            let applied = metrics.last_applied.map_or(0, |l| l.index);
+            match leadership_of(&metrics, raft_id) {
+                Leadership::Own { .. } if began.is_none_or(|(_, end)| applied < end) => Leadership::None,
+                known => known,
+            }
+        };
         leadership.send_if_modified(|old| {
             let changed = *old != now;
             if changed {
@@ -214,7 +229,7 @@ fn leadership_of(metrics: &RaftMetrics<u64, Member>, raft_id: u64) -> Leadership
             // Until an entry of its own term is applied, a new leader may lack writes that its predecessor acknowledged.
             let caught_up = metrics.last_applied.is_some_and(|l| l.leader_id.term == metrics.current_term);
             let is_alone = metrics.membership_config.membership().voter_ids().take(2).count() < 2;
-            let is_heard = is_alone || metrics.millis_since_quorum_ack.is_none_or(|since| since < QUORUM_LOST_AFTER_MS);
+            let is_heard = is_alone || metrics.millis_since_quorum_ack.is_some_and(|since| since < QUORUM_LOST_AFTER_MS);
             if metrics.state == ServerState::Leader && caught_up && is_heard { Leadership::Own { term: metrics.current_term } } else { Leadership::None }
         }
         Some(id) => match metrics.membership_config.membership().get_node(&id) {
@@ -244,7 +259,13 @@ impl RaftBackedLog {
         }
         let leader = leadership_of(&self.raft.metrics().borrow(), self.raft_id);
         let Leadership::Other(leader) = leader else { return Err(ReadError::NoLeader) };
-        let answer = self.peers.call::<_, u64>(&leader.addr, "/raft/read-index", &ReadIndexRequest {}).await;
+        let mut metrics = self.raft.metrics();
+        let asked = metrics.borrow().current_leader;
+        let answer = tokio::select! {
+            answer = self.peers.call::<_, u64>(&leader.addr, "/raft/read-index", &ReadIndexRequest {}) => answer,
+            // A leader that fell silent is replaced long before its connection breaks.
+            _ = metrics.wait_for(|m| m.current_leader != asked) => return Err(ReadError::NoLeader),
+        };
         answer.map_err(|error| {
             tracing::debug!(%error, "the leader gave no read index");
             ReadError::NoLeader
