@@ -7,6 +7,7 @@ use crate::{
     slots::{Occupancy, Slot, SlotKey, is_wanted},
 };
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -41,10 +42,11 @@ pub(crate) fn scale(work: &mut Work<'_, '_>, seen_keys: &BTreeSet<SlotKey>) -> S
     let wanted = replicas(&work.service());
     let taken = taken_count(work);
     let before: Vec<SlotKey> = seen_keys.iter().copied().filter(|key| !work.is_taken(*key)).collect();
-    let seen = if taken < wanted { add_slots(work, wanted - taken) } else { Seen::All };
-    if taken > wanted {
-        remove_slots(work, wanted);
-    }
+    let seen = match taken.cmp(&wanted) {
+        Ordering::Less => add_slots(work, wanted - taken),
+        Ordering::Equal => Seen::All,
+        Ordering::Greater => remove_slots(work, wanted),
+    };
     for key in before {
         if Occupancy::of(&work.tasks(key)) != Occupancy::Free {
             continue;
@@ -100,7 +102,7 @@ fn add_slots(work: &mut Work<'_, '_>, mut missing: u64) -> Seen {
 
 /// Slots with several tasks or none on a node go first, then those on nodes with most copies; among equals slots that do
 /// not run and high numbers.
-fn remove_slots(work: &mut Work<'_, '_>, wanted: u64) {
+fn remove_slots(work: &mut Work<'_, '_>, wanted: u64) -> Seen {
     let view = work.view;
     let keys: BTreeSet<SlotKey> = view.into_iter().flat_map(|v| v.slots()).map(|(key, _)| key).chain(work.pass.touched(work.id)).collect();
     let mut slots: Vec<(bool, SlotKey, Option<NodeId>)> = Vec::new();
@@ -121,9 +123,15 @@ fn remove_slots(work: &mut Work<'_, '_>, wanted: u64) {
         ranked.push((rank, key));
     }
     ranked.sort_by_key(|(rank, _)| *rank); // Stable: the order from above decides among equals.
-    for (_, key) in ranked.split_off(usize::try_from(wanted).unwrap_or(usize::MAX).min(ranked.len())) {
+    let kept = usize::try_from(wanted).unwrap_or(usize::MAX).min(ranked.len());
+    // From the end: where the pass reaches its bound, the next one finds the same order in what is left.
+    for (_, key) in ranked.split_off(kept).into_iter().rev() {
+        if work.is_full() {
+            return Seen::Slots;
+        }
         work.remove_all(key);
     }
+    Seen::All
 }
 
 /// The node of the one task that stands for the slot; `None` if there are several or it has no node.

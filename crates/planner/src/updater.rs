@@ -6,9 +6,9 @@ use crate::{
     global::{Home, home},
     orchestrate::{Seen, Work},
     restart::start_behind,
-    slots::{Occupancy, SlotKey, is_live, is_wanted},
+    slots::{SlotKey, is_live, is_wanted},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 use swarm_state::{Rollout, Service, Task};
 use swarm_types::{FailureAction, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
 
@@ -154,7 +154,7 @@ fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Sett
     if is_rolling_back(&service) {
         // The failed task's slot is one of them: the rollback is not done before something runs there again.
         let settings = Settings::of(&service);
-        let dirty = all_slots(work).into_iter().filter_map(|key| look(work, key, &settings)).filter(|l| l.dirty).count();
+        let dirty = look_at(work, all_slots(work), settings).iter().filter(|l| l.dirty).count();
         begin(work, dirty);
     }
 }
@@ -195,13 +195,12 @@ pub(crate) fn roll(work: &mut Work<'_, '_>, seen: &BTreeSet<SlotKey>) -> Seen {
     let settings = Settings::of(&service);
     let is_under_way = service.update.as_ref().is_some_and(|u| matches!(u.state, UpdateState::Updating | UpdateState::RollbackStarted));
     // Without an update under way only what was looked at can have become dirty.
-    let keys = if is_under_way { all_slots(work) } else { seen.clone() };
-    let mut looks: Vec<Look> = keys.iter().filter_map(|key| look(work, *key, &settings)).collect();
+    let mut looks = if is_under_way { look_at(work, all_slots(work), settings) } else { look_at(work, seen.clone(), settings) };
     if !is_under_way && looks.iter().any(|l| l.dirty) {
-        looks = all_slots(work).into_iter().filter_map(|key| look(work, key, &settings)).collect();
+        looks = look_at(work, all_slots(work), settings);
     }
-    let dirty = looks.iter().filter(|l| l.dirty).count();
     if service.rollout.is_none() {
+        let dirty = looks.iter().filter(|l| l.dirty).count();
         if dirty == 0 {
             if is_under_way {
                 complete(work);
@@ -210,20 +209,18 @@ pub(crate) fn roll(work: &mut Work<'_, '_>, seen: &BTreeSet<SlotKey>) -> Seen {
         }
         begin(work, dirty);
         // Tasks of an earlier update with the same template are no part of this one.
-        looks = looks.into_iter().filter_map(|l| look(work, l.key, &settings)).collect();
+        looks = look_at(work, looks.into_iter().map(|l| l.key), settings);
     }
-    for l in &looks {
-        if l.dirty && !l.untouched {
-            retire(work, l.key, settings.start_first);
+    for l in looks.iter().filter(|l| l.dirty && !l.untouched) {
+        if work.is_full() {
+            return Seen::Slots;
         }
+        retire(work, l.key, settings.start_first);
     }
     let seen = take_slots(work, &looks, settings);
-    finish(work, &keys_of(&looks), settings);
+    let looks = look_at(work, looks.into_iter().map(|l| l.key), settings);
+    finish(work, looks.iter().any(|l| l.dirty || l.waiting), settings);
     seen
-}
-
-fn keys_of(looks: &[Look]) -> Vec<SlotKey> {
-    looks.iter().map(|l| l.key).collect()
 }
 
 fn all_slots(work: &Work<'_, '_>) -> BTreeSet<SlotKey> {
@@ -231,29 +228,42 @@ fn all_slots(work: &Work<'_, '_>) -> BTreeSet<SlotKey> {
     stored.chain(work.pass.touched(work.id)).collect()
 }
 
-fn look(work: &Work<'_, '_>, key: SlotKey, settings: &Settings) -> Option<Look> {
-    let tasks = work.tasks(key);
-    if !Occupancy::of(&tasks).is_taken() || work.is_global && home(work, key) != Home::Open {
+/// What the slots are to an update; those that hold nothing that counts, or are where nothing may be replaced, are left out.
+fn look_at(work: &Work<'_, '_>, keys: impl IntoIterator<Item = SlotKey>, settings: Settings) -> Vec<Look> {
+    let service = work.service();
+    keys.into_iter().filter_map(|key| look(work, key, &service, settings)).collect()
+}
+
+fn look(work: &Work<'_, '_>, key: SlotKey, service: &Service, settings: Settings) -> Option<Look> {
+    if !work.is_taken(key) || work.is_global && home(work, key) != Home::Open {
         return None;
     }
-    let service = work.service();
-    let now = work.pass.now;
-    let wanted: Vec<&Arc<Task>> = tasks.iter().filter(|t| is_wanted(t)).collect();
-    let dirty_count = wanted.iter().filter(|t| work.is_dirty(t)).count();
-    let ended_dirty = wanted.is_empty() && tasks.last().is_some_and(|t| work.is_dirty(t));
-    let own = || tasks.iter().filter(|t| service.rollout.as_ref().is_some_and(|r| is_own(t, &service, r)));
-    let done_at = own().filter_map(|t| t.running_since.or_else(|| t.status.state.is_terminal().then_some(t.updated_at))).max();
-    Some(Look {
-        key,
-        dirty: wanted.len() > 1 || dirty_count > 0 || ended_dirty,
-        untouched: dirty_count == wanted.len() && (dirty_count > 0 || ended_dirty),
+    let tasks = work.tasks(key);
+    let is_current = |task: &Task| task.spec == service.current.template;
+    let is_dirty = |task: &Task| !is_current(task) && work.is_dirty(task);
+    let mut look = Look { key, dirty: false, untouched: false, waiting: false, rests_until: None, runs: false };
+    let (mut wanted, mut dirty) = (0, 0);
+    for task in tasks.iter() {
+        if is_wanted(task) {
+            wanted += 1;
+            dirty += usize::from(is_dirty(task));
+            look.runs |= task.status.state == TaskState::Running;
+        }
+        if !task.by_update || !is_current(task) {
+            continue;
+        }
         // Also one that an update began which this one took over.
-        waiting: tasks
-            .iter()
-            .any(|t| t.by_update && t.spec == service.current.template && is_live(t) && t.status.state < TaskState::Running),
-        rests_until: done_at.map(|at| at.after(settings.delay)).filter(|until| now < *until),
-        runs: wanted.iter().any(|t| t.status.state == TaskState::Running),
-    })
+        look.waiting |= is_live(task) && task.status.state < TaskState::Running;
+        if service.rollout.as_ref().is_some_and(|rollout| is_own(task, service, rollout)) {
+            let ended = task.status.state.is_terminal().then_some(task.updated_at);
+            let rest = task.running_since.or(ended).map(|done| done.after(settings.delay));
+            look.rests_until = look.rests_until.max(rest.filter(|until| work.pass.now < *until));
+        }
+    }
+    let ended_dirty = wanted == 0 && tasks.last().is_some_and(|t| is_dirty(t));
+    look.dirty = wanted > 1 || dirty > 0 || ended_dirty;
+    look.untouched = dirty == wanted && (dirty > 0 || ended_dirty);
+    Some(look)
 }
 
 fn begin(work: &mut Work<'_, '_>, slots: usize) {
@@ -334,9 +344,8 @@ fn take_slots(work: &mut Work<'_, '_>, looks: &[Look], settings: Settings) -> Se
     Seen::All
 }
 
-/// Ends the update when every slot is done and the last one was watched for long enough.
-fn finish(work: &mut Work<'_, '_>, keys: &[SlotKey], settings: Settings) {
-    let open = keys.iter().filter_map(|key| look(work, *key, &settings)).any(|l| l.dirty || l.waiting);
+/// Ends the update when no slot is open any more and the last one was watched for long enough.
+fn finish(work: &mut Work<'_, '_>, open: bool, settings: Settings) {
     let Some(rollout) = work.service().rollout.clone() else { return };
     let now = work.pass.now;
     if open {

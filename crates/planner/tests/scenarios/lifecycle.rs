@@ -151,6 +151,7 @@ fn a_large_service_comes_in_several_passes_without_a_gap() {
     assert_eq!(passes, 3);
     assert_eq!(world.spread("web"), [500; 5]);
     world.scale("web", 0);
+    assert_eq!(world.plan().plan.changes.len(), swarm_planner::CHANGES_PER_PASS_MAX);
     world.settle();
     assert_eq!(world.state.task_count(), 0);
 }
