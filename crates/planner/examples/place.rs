@@ -3,12 +3,15 @@
 //! Plans until every task has a node, applying each batch in between as the leader would, and prints the processor time spent
 //! planning (deciding, and taking in what was applied) apart from that spent applying. Other load does not show in it.
 
-use std::{sync::Arc, time::Duration};
-use swarm_planner::{Planner, new_service};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use swarm_planner::{Planner, new_service, record_statuses};
 use swarm_state::{Batch, Change, Node, Object, State};
 use swarm_types::{
-    Actor, Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, ReplicatedService, ResourceRequirements, Resources,
-    Role, ServiceMode, ServiceSpec, TaskSpec, Timestamp, Version,
+    Actor, IdSource, Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, ReplicatedService, ResourceRequirements,
+    Resources, Role, ServiceMode, ServiceSpec, TaskSpec, TaskState, TaskStatus, Timestamp, Version,
 };
 
 fn main() {
@@ -57,7 +60,26 @@ fn main() {
     let full_pass = cpu_time() - start;
     assert!(full.changes.is_empty(), "nothing is left to do");
     println!("{placed} tasks placed on {nodes} nodes, {services} services, {passes} passes");
+    let one_failure = (0..20).map(|_| fail_one(&mut state, &mut planner, now, &mut ids)).min().unwrap_or_default();
     println!("planning {planning:.1?} (slowest pass {slowest:.1?}), applying {applying:.1?}, full pass by a new leader {full_pass:.1?}");
+    println!("one task fails: its replacement is planned in {one_failure:.1?}");
+}
+
+/// Time to plan the replacement of one failed task.
+fn fail_one(state: &mut State, planner: &mut Planner, now: Timestamp, ids: &mut dyn IdSource) -> Duration {
+    let task = state.tasks().find(|t| t.node_id.is_some() && !t.status.state.is_terminal()).expect("tasks were placed").clone();
+    let node = task.node_id.expect("it was found by this");
+    let status = TaskStatus { state: TaskState::Failed, ..TaskStatus::default() };
+    let changes = record_statuses(state, node, &[(task.id, status)], now).changes;
+    let applied = state.apply(state.applied() + 1, vec![Batch { by: Actor::Agent, guards: vec![], changes }]);
+    let start = Instant::now(); // Too short for the clock of the other figures.
+    planner.observe(&applied.events, state);
+    let plan = planner.plan(state, now, ids);
+    let took = start.elapsed();
+    assert_eq!(plan.changes.len(), 2, "one task ends, another one comes");
+    let applied = state.apply(state.applied() + 1, plan.into_batch().into_iter().collect());
+    planner.observe(&applied.events, state);
+    took
 }
 
 /// Processor time of this thread so far.

@@ -32,7 +32,9 @@ pub(crate) fn fate(node: Option<&Node>, now: Timestamp) -> Fate {
     match node {
         None => Fate::Over(NODE_DELETED),
         Some(node) if node.api.status.state == NodeState::Down => {
-            let at = node.state_since.after(ORPHANED_AFTER);
+            // Nothing is given up for want of a note of when the node went down.
+            let since = if node.state_since.is_zero() { node.api.updated_at } else { node.state_since };
+            let at = since.after(ORPHANED_AFTER);
             if now < at { Fate::Later(at) } else { Fate::Over(NODE_DOWN) }
         }
         Some(_) => Fate::Open,
