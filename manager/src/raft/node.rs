@@ -142,8 +142,7 @@ impl RaftNode {
     #[must_use]
     pub fn is_voter(&self) -> bool {
         let metrics = self.raft.metrics();
-        let voter = metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id);
-        voter
+        metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id)
     }
 
     /// Waits until this member itself knows, for good, that it is in the group. Others may know it earlier: while it reads the
