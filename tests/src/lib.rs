@@ -59,6 +59,12 @@ pub mod text {
     pub const NOT_PART: &str = "This node is not part of a swarm";
     /// `join` with a token of the right form that the cluster does not know.
     pub const TOKEN: &str = "rpc error: code = InvalidArgument desc = A valid join token is necessary to join this cluster";
+    /// `join` that found nobody to let it in within twenty seconds.
+    pub const JOIN_TIMEOUT: &str = "Timeout was reached before node joined. The attempt to join the swarm will \
+         continue in the background. Use the \"docker info\" command to see the current swarm status of your node.";
+    /// Cluster calls while too few managers are there.
+    pub const NO_LEADER: &str = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too \
+         few managers are online. Make sure more than half of the managers are online.";
     /// An update of what was updated meanwhile.
     pub const OUT_OF_SEQUENCE: &str = "rpc error: code = Unknown desc = update out of sequence";
 }
@@ -69,16 +75,10 @@ pub mod text {
 /// # Errors
 /// Shows both texts.
 pub fn prints(output: Output, expected: &str) -> Result<()> {
-    ensure!(
-        output.stderr.is_empty(),
-        "should be quiet on stderr: {output}"
-    );
+    ensure!(output.stderr.is_empty(), "should be quiet on stderr: {output}");
     let shown = output.to_string();
     let stdout = output.ok()?;
-    ensure!(
-        stdout == expected.trim_end(),
-        "should have printed:\n{expected}\nnot: {shown}"
-    );
+    ensure!(stdout == expected.trim_end(), "should have printed:\n{expected}\nnot: {shown}");
     Ok(())
 }
 
@@ -87,13 +87,8 @@ pub fn prints(output: Output, expected: &str) -> Result<()> {
 /// # Errors
 /// Shows both texts.
 pub fn says(output: &Output, code: i32, expected: &str) -> Result<()> {
-    let is_so = output.code() == Some(code)
-        && output.stderr.trim_end() == expected
-        && output.stdout.is_empty();
-    ensure!(
-        is_so,
-        "should have ended with {code} and said:\n{expected}\nnot: {output}"
-    );
+    let is_so = output.code() == Some(code) && output.stderr.trim_end() == expected && output.stdout.is_empty();
+    ensure!(is_so, "should have ended with {code} and said:\n{expected}\nnot: {output}");
     Ok(())
 }
 
@@ -102,11 +97,7 @@ pub fn says(output: &Output, code: i32, expected: &str) -> Result<()> {
 /// # Errors
 /// Shows both texts.
 pub fn daemon_says(output: &Output, expected: &str) -> Result<()> {
-    says(
-        output,
-        1,
-        &format!("Error response from daemon: {expected}"),
-    )
+    says(output, 1, &format!("Error response from daemon: {expected}"))
 }
 
 /// Checks that a request was refused with this status and exactly this message.
@@ -115,11 +106,7 @@ pub fn daemon_says(output: &Output, expected: &str) -> Result<()> {
 /// Shows both.
 pub fn refused(answer: &Response, status: u16, message: &str) -> Result<()> {
     let found = message_of(answer)?;
-    ensure!(
-        answer.status == status && found == message,
-        "should have answered {status} {message:?}, not {} {found:?}",
-        answer.status
-    );
+    ensure!(answer.status == status && found == message, "should have answered {status} {message:?}, not {} {found:?}", answer.status);
     Ok(())
 }
 
@@ -128,12 +115,8 @@ pub fn refused(answer: &Response, status: u16, message: &str) -> Result<()> {
 /// # Errors
 /// When the answer is not of that form.
 pub fn message_of(answer: &Response) -> Result<String> {
-    let body: BTreeMap<String, String> = serde_json::from_slice(&answer.body)
-        .with_context(|| format!("not an error's form: {answer}"))?;
-    ensure!(
-        answer.header("content-type") == Some("application/json"),
-        "content type of {answer}"
-    );
+    let body: BTreeMap<String, String> = serde_json::from_slice(&answer.body).with_context(|| format!("not an error's form: {answer}"))?;
+    ensure!(answer.header("content-type") == Some("application/json"), "content type of {answer}");
     match body.into_iter().collect::<Vec<_>>().as_slice() {
         [(name, message)] if name == "message" && !message.is_empty() => Ok(message.clone()),
         other => bail!("not an error's form: {other:?}"),
@@ -154,9 +137,7 @@ pub fn swarm_info(agent: &AgentProc) -> Result<Value> {
 /// When it is none.
 pub fn node_id(agent: &AgentProc) -> Result<String> {
     let info = swarm_info(agent)?;
-    text_at(&info, "/NodeID")
-        .filter(|id| !id.is_empty())
-        .with_context(|| format!("not in a swarm: {info}"))
+    text_at(&info, "/NodeID").filter(|id| !id.is_empty()).with_context(|| format!("not in a swarm: {info}"))
 }
 
 /// A text inside a JSON value, by its [pointer](Value::pointer).
@@ -168,10 +149,7 @@ pub fn text_at(value: &Value, pointer: &str) -> Option<String> {
 /// The same text of each value of a list.
 #[must_use]
 pub fn texts_at(values: &[Value], pointer: &str) -> BTreeSet<String> {
-    values
-        .iter()
-        .filter_map(|value| text_at(value, pointer))
-        .collect()
+    values.iter().filter_map(|value| text_at(value, pointer)).collect()
 }
 
 /// Files below an agent's state folder, with their paths inside it. Sockets, folders and logs are left out.
@@ -186,9 +164,7 @@ pub fn state_files(agent: &AgentProc) -> Result<BTreeSet<String>> {
 }
 
 fn collect_files(base: &Path, folder: &Path, files: &mut BTreeSet<String>) -> Result<()> {
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))?
-    {
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
@@ -208,17 +184,11 @@ fn collect_files(base: &Path, folder: &Path, files: &mut BTreeSet<String>) -> Re
 pub fn is_outside(agent: &AgentProc, fresh: &BTreeSet<String>) -> Result<()> {
     let info = swarm_info(agent)?;
     ensure!(
-        info["LocalNodeState"] == "inactive"
-            && info["NodeID"] == ""
-            && info["ControlAvailable"] == false,
+        info["LocalNodeState"] == "inactive" && info["NodeID"] == "" && info["ControlAvailable"] == false,
         "not outside a swarm: {info}"
     );
     ensure!(info["Error"] == "", "an error is left: {info}");
-    ensure!(
-        agent.manager().is_none(),
-        "a manager is left: {:?}",
-        agent.manager()
-    );
+    ensure!(agent.manager().is_none(), "a manager is left: {:?}", agent.manager());
     let left: Vec<_> = state_files(agent)?.difference(fresh).cloned().collect();
     ensure!(left.is_empty(), "files are left: {left:?}");
     Ok(())
@@ -272,24 +242,13 @@ pub struct Life {
 /// When dockerd does not answer.
 pub fn task_containers(host: &Host) -> Result<BTreeMap<String, Life>> {
     let filters = json!({"label": ["com.docker.swarm.task"]}).to_string();
-    let list = host
-        .docker_api(&Request::get("/containers/json").query("filters", &filters))?
-        .json()?;
+    let list = host.docker_api(&Request::get("/containers/json").query("filters", &filters))?.json()?;
     let mut found = BTreeMap::new();
     for container in list.as_array().context("not a list of containers")? {
         let id = text_at(container, "/Id").context("a container without id")?;
-        let state = host
-            .docker_api(&Request::get(&format!("/containers/{id}/json")))?
-            .json()?["State"]
-            .clone();
+        let state = host.docker_api(&Request::get(&format!("/containers/{id}/json")))?.json()?["State"].clone();
         let started_at = text_at(&state, "/StartedAt").context("a container without start")?;
-        found.insert(
-            id,
-            Life {
-                started_at,
-                pid: state["Pid"].as_i64().unwrap_or_default(),
-            },
-        );
+        found.insert(id, Life { started_at, pid: state["Pid"].as_i64().unwrap_or_default() });
     }
     Ok(found)
 }
@@ -299,8 +258,7 @@ pub fn task_containers(host: &Host) -> Result<BTreeMap<String, Life>> {
 /// # Errors
 /// When the task has none.
 pub fn inspect_container(cluster: &Cluster, task: &Value) -> Result<(u8, Value)> {
-    let id = text_at(task, "/Status/ContainerStatus/ContainerID")
-        .with_context(|| format!("no container: {task}"))?;
+    let id = text_at(task, "/Status/ContainerStatus/ContainerID").with_context(|| format!("no container: {task}"))?;
     for host in cluster.bed().hosts() {
         let answer = host.docker_api(&Request::get(&format!("/containers/{id}/json")))?;
         if answer.status == 200 {

@@ -8,10 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use swarm_testkit::{AgentOptions, AgentProc, Cluster, Output, Request, Role, SLEEP, bin_dir, run};
-use swarm_tests::{
-    Life, SOON, check_cluster, create_service, node_id, service_spec, task_containers, text_at,
-    texts_at,
-};
+use swarm_tests::{Life, SOON, check_cluster, create_service, node_id, service_spec, task_containers, text_at, texts_at};
 
 /// Tasks of the service that must not notice anything.
 const TASKS: usize = 4;
@@ -28,18 +25,9 @@ fn containers_outlive_their_agents() -> Result<()> {
             ("SIGTERM and SIGINT", signals_end_an_agent_in_order),
             ("kill -9 of a worker's agent", a_killed_worker_agent_adopts),
             ("kill -9 of a manager's agent", a_manager_outlives_its_agent),
-            (
-                "kill -9 of agent and manager",
-                agent_and_manager_die_together,
-            ),
-            (
-                "an ordered restart of a manager's host",
-                a_manager_host_restarts_in_order,
-            ),
-            (
-                "a second agent on the same state",
-                a_second_agent_is_refused,
-            ),
+            ("kill -9 of agent and manager", agent_and_manager_die_together),
+            ("an ordered restart of a manager's host", a_manager_host_restarts_in_order),
+            ("a second agent on the same state", a_second_agent_is_refused),
         ],
     )
 }
@@ -72,10 +60,7 @@ fn moment(cluster: &Cluster) -> Result<Moment> {
     let all = cluster.tasks(STEADY)?;
     ensure!(all.len() == TASKS, "more tasks than expected: {all:?}");
     let container = |task: &Value| task["Status"]["ContainerStatus"]["ContainerID"].clone();
-    let tasks = running
-        .iter()
-        .map(|task| (text_at(task, "/ID").unwrap_or_default(), container(task)))
-        .collect();
+    let tasks = running.iter().map(|task| (text_at(task, "/ID").unwrap_or_default(), container(task))).collect();
     let mut containers = BTreeMap::new();
     for host in cluster.bed().hosts() {
         containers.extend(task_containers(host)?);
@@ -92,37 +77,10 @@ fn unnoticed(cluster: &Cluster, between: impl FnOnce() -> Result<()>) -> Result<
     let after = moment(cluster)?;
     ensure!(before == after, "before: {before:?}\nafter: {after:?}");
     // What is asked for later reaches the agent, and only that: it has taken up its work.
-    cluster
-        .swarm(
-            1,
-            &[
-                "service",
-                "update",
-                "--detach",
-                "--label-add",
-                "touched=1",
-                STEADY,
-            ],
-        )?
-        .ok()?;
-    cluster
-        .swarm(
-            1,
-            &[
-                "service",
-                "scale",
-                "--detach",
-                &format!("{STEADY}={}", TASKS + 2),
-            ],
-        )?
-        .ok()?;
+    cluster.swarm(1, &["service", "update", "--detach", "--label-add", "touched=1", STEADY])?.ok()?;
+    cluster.swarm(1, &["service", "scale", "--detach", &format!("{STEADY}={}", TASKS + 2)])?.ok()?;
     cluster.wait_running(STEADY, TASKS + 2, SOON)?;
-    cluster
-        .swarm(
-            1,
-            &["service", "scale", "--detach", &format!("{STEADY}={TASKS}")],
-        )?
-        .ok()?;
+    cluster.swarm(1, &["service", "scale", "--detach", &format!("{STEADY}={TASKS}")])?.ok()?;
     cluster.wait_running(STEADY, TASKS, SOON)?;
     cluster.until("the two gone", SOON, || {
         let tasks = cluster.tasks(STEADY)?;
@@ -138,10 +96,7 @@ fn signals_end_an_agent_in_order(cluster: &Cluster) -> Result<()> {
             ensure!(!on_host.is_empty(), "no task runs there");
             // This also checks the exit code.
             cluster.agent(2).stop_with(signal)?;
-            ensure!(
-                task_containers(cluster.host(2))? == on_host,
-                "containers changed while it is away"
-            );
+            ensure!(task_containers(cluster.host(2))? == on_host, "containers changed while it is away");
             cluster.agent(2).start_again()
         })
         .context(signal)?;
@@ -164,21 +119,12 @@ fn a_manager_outlives_its_agent(cluster: &Cluster) -> Result<()> {
         ensure!(manager.alive(), "the manager died with its agent");
         agent.start_again()?;
         // The agent answers for the cluster again as soon as it has found the manager.
-        cluster.until("the manager behind the agent", SOON, || {
-            agent.api(&Request::get("/nodes"))?.json()
-        })?;
+        cluster.until("the manager behind the agent", SOON, || agent.api(&Request::get("/nodes"))?.json())?;
         Ok(())
     })?;
     let found = agent.manager().context("no manager process")?;
-    ensure!(
-        found.pid == manager.pid,
-        "another manager: {manager:?} {found:?}"
-    );
-    let managers = agent
-        .host()
-        .processes()
-        .into_iter()
-        .filter(|process| process.program() == "swarm-manager");
+    ensure!(found.pid == manager.pid, "another manager: {manager:?} {found:?}");
+    let managers = agent.host().processes().into_iter().filter(|process| process.program() == "swarm-manager");
     ensure!(managers.count() == 1, "more than one manager");
     Ok(())
 }
@@ -206,9 +152,7 @@ fn a_second_agent_is_refused(cluster: &Cluster) -> Result<()> {
     let second = |state_dir: &Path, socket: &Path| -> Result<Output> {
         let mut command = first.host().command(bin_dir()?.join("swarm-agent"));
         command.arg("--state-dir").arg(state_dir);
-        command
-            .arg("--host")
-            .arg(format!("unix://{}", socket.display()));
+        command.arg("--host").arg(format!("unix://{}", socket.display()));
         command.args(["--docker-host", &first.host().docker_url()]);
         run(command)
     };
@@ -225,10 +169,7 @@ fn a_second_agent_is_refused(cluster: &Cluster) -> Result<()> {
 
 fn a_node_describes_its_host(cluster: &Cluster) -> Result<()> {
     for number in [1, 2] {
-        let engine = cluster
-            .host(number)
-            .docker_api(&Request::get("/info"))?
-            .json()?;
+        let engine = cluster.host(number).docker_api(&Request::get("/info"))?.json()?;
         let node = cluster.node(number)?;
         let told = &node["Description"];
         let cpus = engine["NCPU"].as_u64().context("no NCPU")?;
@@ -240,54 +181,24 @@ fn a_node_describes_its_host(cluster: &Cluster) -> Result<()> {
             ("/Resources/MemoryBytes", engine["MemTotal"].clone()),
             ("/Engine/EngineVersion", engine["ServerVersion"].clone()),
         ] {
-            ensure!(
-                told.pointer(pointer) == Some(&expected),
-                "{pointer} should be {expected}: {told}"
-            );
+            ensure!(told.pointer(pointer) == Some(&expected), "{pointer} should be {expected}: {told}");
         }
         let plugins = told["Engine"]["Plugins"].as_array().context("no plugins")?;
-        let told: Vec<_> = plugins
-            .iter()
-            .map(|plugin| (&plugin["Type"], &plugin["Name"]))
-            .collect();
+        let told: Vec<_> = plugins.iter().map(|plugin| (&plugin["Type"], &plugin["Name"])).collect();
         for (kind, names) in [("Volume", "Volume"), ("Network", "Network"), ("Log", "Log")] {
-            for name in engine["Plugins"][names]
-                .as_array()
-                .context("no plugins of the engine")?
-            {
-                ensure!(
-                    told.contains(&(&json!(kind), name)),
-                    "{kind} {name} is missing: {told:?}"
-                );
+            for name in engine["Plugins"][names].as_array().context("no plugins of the engine")? {
+                ensure!(told.contains(&(&json!(kind), name)), "{kind} {name} is missing: {told:?}");
             }
         }
-        let shown = cluster
-            .swarm(
-                1,
-                &[
-                    "node",
-                    "inspect",
-                    "--pretty",
-                    cluster.host(number).hostname(),
-                ],
-            )?
-            .ok()?;
+        let shown = cluster.swarm(1, &["node", "inspect", "--pretty", cluster.host(number).hostname()])?.ok()?;
         for line in [
-            format!(
-                "Hostname:              \t{}",
-                cluster.host(number).hostname()
-            ),
+            format!("Hostname:              \t{}", cluster.host(number).hostname()),
             " Operating System:\tlinux".to_owned(),
             format!(" CPUs:\t\t\t{cpus}"),
-            format!(
-                "Engine Version:\t\t{}",
-                engine["ServerVersion"].as_str().unwrap_or_default()
-            ),
+            format!("Engine Version:\t\t{}", engine["ServerVersion"].as_str().unwrap_or_default()),
         ] {
             let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let found = shown
-                .lines()
-                .any(|shown| squeezed(shown) == squeezed(&line));
+            let found = shown.lines().any(|shown| squeezed(shown) == squeezed(&line));
             ensure!(found, "{line:?} is missing:\n{shown}");
         }
     }
@@ -302,10 +213,7 @@ fn wrong_settings_are_refused_by_name(cluster: &Cluster) -> Result<()> {
         run(command)
     };
     let state_dir = host.dir().join("wrong");
-    let base = [
-        "--state-dir",
-        state_dir.to_str().context("a path that is not UTF-8")?,
-    ];
+    let base = ["--state-dir", state_dir.to_str().context("a path that is not UTF-8")?];
     let socket = format!("unix://{}", host.run_dir().join("wrong.sock").display());
     for (args, named) in [
         (&["--frobnicate"][..], "--frobnicate"),
@@ -318,10 +226,7 @@ fn wrong_settings_are_refused_by_name(cluster: &Cluster) -> Result<()> {
         (&["--config", "/nowhere.toml"], "/nowhere.toml"),
     ] {
         let output = start(&[&base, args].concat())?;
-        ensure!(
-            !output.status.success() && output.stderr.contains(named),
-            "{args:?} should be named: {output}"
-        );
+        ensure!(!output.status.success() && output.stderr.contains(named), "{args:?} should be named: {output}");
     }
     let file = host.dir().join("agent.toml");
     let path = file.to_str().context("a path that is not UTF-8")?;
@@ -336,10 +241,7 @@ fn wrong_settings_are_refused_by_name(cluster: &Cluster) -> Result<()> {
         fs::write(&file, content)?;
         let output = start(&[&base[..], &["--config", path]].concat())?;
         let is_named = output.stderr.contains(named) && output.stderr.contains(path);
-        ensure!(
-            !output.status.success() && is_named,
-            "{content:?} should be named: {output}"
-        );
+        ensure!(!output.status.success() && is_named, "{content:?} should be named: {output}");
     }
     ensure!(!state_dir.exists(), "a refused agent made its folder");
     Ok(())
@@ -361,11 +263,7 @@ fn settings_come_from_flags_and_file(cluster: &Cluster) -> Result<()> {
         host,
         AgentOptions {
             name: "third".to_owned(),
-            labels: vec![
-                "rack=7".to_owned(),
-                "empty=".to_owned(),
-                "eq=a=b".to_owned(),
-            ],
+            labels: vec!["rack=7".to_owned(), "empty=".to_owned(), "eq=a=b".to_owned()],
             extra_args: vec!["--config".to_owned(), file.display().to_string()],
             ..AgentOptions::default()
         },
@@ -382,22 +280,14 @@ fn settings_come_from_flags_and_file(cluster: &Cluster) -> Result<()> {
     let hostnames = texts_at(&cluster.nodes()?, "/Description/Hostname");
     ensure!(hostnames.contains("from-file"), "{hostnames:?}");
     for filter in ["label=rack=7", "label=empty"] {
-        let found = cluster
-            .swarm(1, &["node", "ls", "-q", "--filter", filter])?
-            .ok()?;
+        let found = cluster.swarm(1, &["node", "ls", "-q", "--filter", filter])?.ok()?;
         ensure!(found == id, "{filter}: {found}");
     }
     let log = fs::read_to_string(agent.log())?;
     for line in log.lines() {
-        ensure!(
-            serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object()),
-            "not JSON: {line}"
-        );
+        ensure!(serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object()), "not JSON: {line}");
     }
-    ensure!(
-        log.contains("\"DEBUG\""),
-        "nothing at the asked level:\n{log}"
-    );
+    ensure!(log.contains("\"DEBUG\""), "nothing at the asked level:\n{log}");
     agent.swarm(&["leave"])?.ok()?;
     agent.stop()
 }

@@ -342,9 +342,9 @@ pub async fn leave_group(socket: &std::path::Path) {
         Ok(answer) if answer.status.is_success() => {}
         Ok(answer) => {
             let reason = String::from_utf8_lossy(&answer.body).into_owned();
-            tracing::warn!(status = %answer.status, reason, "the other managers still count on this one");
+            tracing::warn!(status = %answer.status, reason, "this manager could not leave the group of managers");
         }
-        Err(error) => tracing::warn!(%error, "the other managers still count on this one"),
+        Err(error) => tracing::warn!(%error, "this manager could not leave the group of managers"),
     }
 }
 

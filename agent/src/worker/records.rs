@@ -13,13 +13,18 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use swarm_session::{AgentView, AssignedTask, Generation, SharedSpec};
 use swarm_types::{NodeId, SpecId, TaskId};
 
 /// Longest time that a change is only in memory. A crash in between loses what can be found again.
 pub(super) const FLUSH_EVERY: Duration = Duration::from_millis(200);
+
+/// How long to wait for a database that is in use. An opening that was given up goes on to its end beside us, and sled's own
+/// threads hold the lock for some milliseconds after it was closed.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Memory for pages; a node's records are far smaller.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -77,7 +82,7 @@ impl Records {
             source,
         };
         fs::create_dir_all(dir).map_err(|error| refused(error.into()))?;
-        match Self::read(dir, owner) {
+        match Self::read_unlocked(dir, owner) {
             Ok(opened) => return Ok(opened),
             Err(Unreadable::Busy(error)) => return Err(refused(error.into())),
             Err(Unreadable::Broken(why)) => {
@@ -90,6 +95,22 @@ impl Records {
             Unreadable::Busy(error) => refused(error.into()),
             Unreadable::Broken(why) => refused(why.into()),
         })
+    }
+
+    /// Reads the database once nobody else has it.
+    fn read_unlocked(dir: &Path, owner: NodeId) -> Result<(Self, Found), Unreadable> {
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match Self::read(dir, owner) {
+                Err(Unreadable::Busy(sled::Error::Io(error)))
+                    if error.to_string().starts_with("could not acquire lock") && Instant::now() < deadline =>
+                {
+                    // There is nothing to be woken by: sled can only be asked again.
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                read => return read,
+            }
+        }
     }
 
     fn read(dir: &Path, owner: NodeId) -> Result<(Self, Found), Unreadable> {

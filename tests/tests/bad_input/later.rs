@@ -17,14 +17,8 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
         (&["--update-parallelism", "2"], "--update-parallelism"),
         (&["--update-delay=5s"], "--update-delay"),
         (&["--update-monitor", "1s"], "--update-monitor"),
-        (
-            &["--update-failure-action", "rollback"],
-            "--update-failure-action",
-        ),
-        (
-            &["--update-max-failure-ratio", "0.5"],
-            "--update-max-failure-ratio",
-        ),
+        (&["--update-failure-action", "rollback"], "--update-failure-action"),
+        (&["--update-max-failure-ratio", "0.5"], "--update-max-failure-ratio"),
         (&["--update-order", "start-first"], "--update-order"),
         (&["--rollback-parallelism", "2"], "--rollback-parallelism"),
         (&["--rollback-order", "start-first"], "--rollback-order"),
@@ -54,9 +48,7 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
     names(scene, &["update", "--autolock"], "--autolock")?;
     // What nobody ever had is unknown, not late.
     for flag in ["--frobnicate", "--secrets"] {
-        let output = scene
-            .cluster
-            .swarm(1, &[&create[..], &[flag, "x", SLEEP]].concat())?;
+        let output = scene.cluster.swarm(1, &[&create[..], &[flag, "x", SLEEP]].concat())?;
         ensure!(output.code() == Some(125), "{output}");
         output.fails_with(&format!("unknown flag: {flag}"))?;
     }
@@ -77,13 +69,7 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
         (&["--secret", "x"], "secret"),
         (&["--config", "x"], "config"),
     ] {
-        told(
-            scene,
-            scene
-                .cluster
-                .docker(1, &[&create, flags, &[SLEEP]].concat())?,
-            named,
-        )?;
+        told(scene, scene.cluster.docker(1, &[&create, flags, &[SLEEP]].concat())?, named)?;
     }
     for (args, named) in [
         (&["secret", "ls"][..], "secrets"),
@@ -97,25 +83,14 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
     scene.nothing_changes(|| {
         for (field, value, named) in [
             ("Networks", json!([{"Target": "mesh"}]), "--network"),
-            (
-                "ContainerSpec",
-                json!({"Image": SLEEP, "Secrets": [{"SecretID": "x", "SecretName": "x"}]}),
-                "--secret",
-            ),
-            (
-                "ContainerSpec",
-                json!({"Image": SLEEP, "Configs": [{"ConfigID": "x", "ConfigName": "x"}]}),
-                "--config",
-            ),
+            ("ContainerSpec", json!({"Image": SLEEP, "Secrets": [{"SecretID": "x", "SecretName": "x"}]}), "--secret"),
+            ("ContainerSpec", json!({"Image": SLEEP, "Configs": [{"ConfigID": "x", "ConfigName": "x"}]}), "--config"),
         ] {
             let mut spec = service_spec("later", SLEEP, 1);
             spec["TaskTemplate"][field] = value;
             let answer = scene.post("/services/create", &spec)?;
             let message = message_of(&answer)?;
-            ensure!(
-                answer.status == 501 && message.contains(named),
-                "{named}: {answer}"
-            );
+            ensure!(answer.status == 501 && message.contains(named), "{named}: {answer}");
         }
         Ok(())
     })
@@ -126,18 +101,9 @@ fn names(scene: &Scene, args: &[&str], named: &str) -> Result<()> {
 }
 
 fn told(scene: &Scene, output: Output, named: &str) -> Result<()> {
-    ensure!(
-        output.code().is_some_and(|code| code == 1 || code == 125),
-        "{output}"
-    );
-    ensure!(
-        output.stderr.contains(named) && output.stderr.contains("yet"),
-        "{named} should be named: {output}"
-    );
+    ensure!(output.code().is_some_and(|code| code == 1 || code == 125), "{output}");
+    ensure!(output.stderr.contains(named) && output.stderr.contains("yet"), "{named} should be named: {output}");
     let services = scene.get("/services")?.json()?;
-    ensure!(
-        services.as_array().is_some_and(|all| all.len() == 1),
-        "{services}"
-    );
+    ensure!(services.as_array().is_some_and(|all| all.len() == 1), "{services}");
     Ok(())
 }

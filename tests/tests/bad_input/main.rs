@@ -36,22 +36,13 @@ impl Scene {
     fn contents(&self) -> Result<Value> {
         let get = |path: &str| self.cluster.api(1, &Request::get(path))?.json();
         let (mut nodes, mut tasks) = (get("/nodes")?, get("/tasks")?);
-        for object in nodes
-            .as_array_mut()
-            .into_iter()
-            .chain(tasks.as_array_mut())
-            .flatten()
-        {
+        for object in nodes.as_array_mut().into_iter().chain(tasks.as_array_mut()).flatten() {
             // They change by themselves too.
             for field in ["Status", "Version", "UpdatedAt"] {
-                object
-                    .as_object_mut()
-                    .and_then(|object| object.remove(field));
+                object.as_object_mut().and_then(|object| object.remove(field));
             }
         }
-        Ok(
-            json!({"swarm": get("/swarm")?, "nodes": nodes, "services": get("/services")?, "tasks": tasks}),
-        )
+        Ok(json!({"swarm": get("/swarm")?, "nodes": nodes, "services": get("/services")?, "tasks": tasks}))
     }
 
     /// Checks that what is done has no effect on the cluster, whatever it answers.
@@ -90,24 +81,12 @@ fn requests_that_cannot_be_carried_out() -> Result<()> {
         ("wrong types", bodies::wrong_types_are_named),
         ("huge bodies", bodies::huge_bodies_are_refused),
         ("specs", specs::bad_specs_are_refused_with_dockers_words),
-        (
-            "nodes and the swarm",
-            specs::bad_node_and_swarm_specs_are_refused,
-        ),
+        ("nodes and the swarm", specs::bad_node_and_swarm_specs_are_refused),
         ("version conflicts", updates::a_stale_version_is_refused),
-        (
-            "one of two updates",
-            updates::of_two_updates_at_once_one_wins,
-        ),
+        ("one of two updates", updates::of_two_updates_at_once_one_wins),
         ("renames and duplicates", updates::names_are_kept_and_unique),
-        (
-            "what later versions do: our client",
-            later::our_client_names_the_flag,
-        ),
-        (
-            "what later versions do: docker",
-            later::docker_is_told_the_flag,
-        ),
+        ("what later versions do: our client", later::our_client_names_the_flag),
+        ("what later versions do: docker", later::docker_is_told_the_flag),
         ("names of nothing", names::names_that_match_nothing),
         ("names of several", names::names_that_match_several),
         ("filters", names::bad_filters_are_refused),
@@ -117,18 +96,9 @@ fn requests_that_cannot_be_carried_out() -> Result<()> {
 #[test]
 fn services_that_cannot_run_say_why() -> Result<()> {
     Scene::up()?.check(&[
-        (
-            "an image that does not exist",
-            tasks::a_missing_image_rejects_the_task,
-        ),
-        (
-            "a port taken on the host",
-            tasks::a_port_taken_by_somebody_else,
-        ),
-        (
-            "a port taken by a service",
-            tasks::a_port_taken_by_another_service,
-        ),
+        ("an image that does not exist", tasks::a_missing_image_rejects_the_task),
+        ("a port taken on the host", tasks::a_port_taken_by_somebody_else),
+        ("a port taken by a service", tasks::a_port_taken_by_another_service),
         ("reserved labels", tasks::reserved_labels_are_ours),
     ])
 }

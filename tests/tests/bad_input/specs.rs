@@ -16,65 +16,32 @@ pub(crate) fn bad_specs_are_refused_with_dockers_words(scene: &Scene) -> Result<
         spec
     };
     let image = |image: &str| template("/TaskTemplate/ContainerSpec/Image", json!(image));
-    let container = |field: &str, value: Value| {
-        template(&format!("/TaskTemplate/ContainerSpec/{field}"), value)
-    };
-    let resources =
-        |field: &str, value: Value| template(&format!("/TaskTemplate/Resources/{field}"), value);
+    let container = |field: &str, value: Value| template(&format!("/TaskTemplate/ContainerSpec/{field}"), value);
+    let resources = |field: &str, value: Value| template(&format!("/TaskTemplate/Resources/{field}"), value);
     let named = |name: &str| service_spec(name, SLEEP, 1);
-    let host_port = |target: u32, published: u32| json!({"TargetPort": target, "PublishedPort": published, "PublishMode": "host", "Protocol": "tcp"});
-    let constraint =
-        |text: &str| template("/TaskTemplate/Placement", json!({"Constraints": [text]}));
+    let host_port =
+        |target: u32, published: u32| json!({"TargetPort": target, "PublishedPort": published, "PublishMode": "host", "Protocol": "tcp"});
+    let constraint = |text: &str| template("/TaskTemplate/Placement", json!({"Constraints": [text]}));
     let mount = json!({"Type": "tmpfs", "Target": "/x"});
     // With Docker's RPC prefix.
     for (spec, message) in [
         (named("a.b"), "name must be valid as a DNS name component"),
         (named("-a"), "name must be valid as a DNS name component"),
         (named("ä"), "name must be valid as a DNS name component"),
-        (
-            named(&"a".repeat(64)),
-            "name must be 63 characters or fewer",
-        ),
+        (named(&"a".repeat(64)), "name must be 63 characters or fewer"),
         (image(""), "ContainerSpec: image reference must be provided"),
-        (
-            image("Upper"),
-            "ContainerSpec: \"Upper\" is not a valid repository/tag",
-        ),
-        (
-            image("a b"),
-            "ContainerSpec: \"a b\" is not a valid repository/tag",
-        ),
-        (
-            container("Mounts", json!([mount, mount])),
-            "ContainerSpec: duplicate mount point: /x",
-        ),
-        (
-            container("StopGracePeriod", json!(-1)),
-            "ContainerSpec: stop-grace-period cannot be negative",
-        ),
-        (
-            resources("Limits", json!({"NanoCPUs": 10})),
-            "invalid cpu value 1e-08: Must be at least 0.001",
-        ),
-        (
-            resources("Reservations", json!({"MemoryBytes": 1024})),
-            "invalid memory value 1024: Must be at least 4MiB",
-        ),
-        (
-            template("/TaskTemplate/RestartPolicy", json!({"Delay": -1})),
-            "TaskSpec: restart-delay cannot be negative",
-        ),
-        (
-            constraint("node.role=worker"),
-            "constraint expected one operator from ==, !=",
-        ),
+        (image("Upper"), "ContainerSpec: \"Upper\" is not a valid repository/tag"),
+        (image("a b"), "ContainerSpec: \"a b\" is not a valid repository/tag"),
+        (container("Mounts", json!([mount, mount])), "ContainerSpec: duplicate mount point: /x"),
+        (container("StopGracePeriod", json!(-1)), "ContainerSpec: stop-grace-period cannot be negative"),
+        (resources("Limits", json!({"NanoCPUs": 10})), "invalid cpu value 1e-08: Must be at least 0.001"),
+        (resources("Reservations", json!({"MemoryBytes": 1024})), "invalid memory value 1024: Must be at least 4MiB"),
+        (template("/TaskTemplate/RestartPolicy", json!({"Delay": -1})), "TaskSpec: restart-delay cannot be negative"),
+        (constraint("node.role=worker"), "constraint expected one operator from ==, !="),
         (constraint("a b==c"), "key 'a b' is invalid"),
         (constraint("node.id=="), "value '' is invalid"),
         (
-            template(
-                "/EndpointSpec",
-                json!({"Ports": [host_port(80, 8080), host_port(81, 8080)]}),
-            ),
+            template("/EndpointSpec", json!({"Ports": [host_port(80, 8080), host_port(81, 8080)]})),
             "EndpointSpec: duplicate published ports provided",
         ),
     ] {
@@ -83,31 +50,17 @@ pub(crate) fn bad_specs_are_refused_with_dockers_words(scene: &Scene) -> Result<
     // Without.
     let both = json!({"Replicated": {"Replicas": 1}, "Global": {}});
     for (spec, message) in [
-        (
-            template("/Mode", both),
-            "must specify only one service mode",
-        ),
-        (
-            resources("SwapBytes", json!(1 << 20)),
-            "memory swap provided, but no memory-limit was set",
-        ),
+        (template("/Mode", both), "must specify only one service mode"),
+        (resources("SwapBytes", json!(1 << 20)), "memory swap provided, but no memory-limit was set"),
     ] {
         is_refused(scene, &spec, 400, message)?;
     }
     // Templates are tried before anything is stored.
     scene.nothing_changes(|| {
-        for env in [
-            "A={{.Nothing}}",
-            "A={{",
-            "A={{.Service.Nothing}}",
-            "A={{frobnicate 1}}",
-        ] {
+        for env in ["A={{.Nothing}}", "A={{", "A={{.Service.Nothing}}", "A={{frobnicate 1}}"] {
             let answer = scene.post("/services/create", &container("Env", json!([env])))?;
             let message = message_of(&answer)?;
-            ensure!(
-                answer.status == 400 && message.starts_with(INVALID),
-                "{env}: {answer}"
-            );
+            ensure!(answer.status == 400 && message.starts_with(INVALID), "{env}: {answer}");
         }
         Ok(())
     })
@@ -136,11 +89,7 @@ pub(crate) fn bad_node_and_swarm_specs_are_refused(scene: &Scene) -> Result<()> 
             scene.post(&format!("/swarm/update?{swarm_version}"), &spec)
         };
         refused(&change("/Name", json!("mine"))?, 400, "swarm spec must be named \"default\"")?;
-        refused(
-            &change("/CAConfig/NodeCertExpiry", json!(1_000))?,
-            400,
-            &format!("{INVALID}minimum certificate expiry time is: 1h0m0s"),
-        )?;
+        refused(&change("/CAConfig/NodeCertExpiry", json!(1_000))?, 400, &format!("{INVALID}minimum certificate expiry time is: 1h0m0s"))?;
         refused(
             &change("/Dispatcher/HeartbeatPeriod", json!(-1))?,
             400,
@@ -158,11 +107,7 @@ fn is_refused(scene: &Scene, spec: &Value, status: u16, message: &str) -> Result
             if spec["Name"] == "bad" {
                 let mut spec = spec.clone();
                 spec["Name"] = json!(crate::WEB);
-                refused(
-                    &scene.post(&format!("/services/web/update?{version}"), &spec)?,
-                    status,
-                    message,
-                )?;
+                refused(&scene.post(&format!("/services/web/update?{version}"), &spec)?, status, message)?;
             }
             Ok(())
         })

@@ -9,11 +9,7 @@ use swarm_tests::{SOON, refused, service_spec, text};
 
 use crate::Scene;
 
-const OBJECTS: [(&str, &str); 3] = [
-    ("service", "/services/web"),
-    ("node", "/nodes/h2"),
-    ("swarm", "/swarm"),
-];
+const OBJECTS: [(&str, &str); 3] = [("service", "/services/web"), ("node", "/nodes/h2"), ("swarm", "/swarm")];
 
 pub(crate) fn a_stale_version_is_refused(scene: &Scene) -> Result<()> {
     for (kind, path) in OBJECTS {
@@ -27,8 +23,7 @@ pub(crate) fn a_stale_version_is_refused(scene: &Scene) -> Result<()> {
                 ("99999999999999999999", "value out of range"),
             ] {
                 let answer = scene.post(&format!("{path}/update?version={wrong}"), &old["Spec"])?;
-                let message =
-                    format!("invalid {kind} version '{wrong}': strconv.ParseUint: parsing {wrong:?}: {reason}");
+                let message = format!("invalid {kind} version '{wrong}': strconv.ParseUint: parsing {wrong:?}: {reason}");
                 refused(&answer, 400, &message)?;
             }
             for wrong in ["0", "1", "18446744073709551615"] {
@@ -45,10 +40,7 @@ pub(crate) fn a_stale_version_is_refused(scene: &Scene) -> Result<()> {
         ensure!(answer.status == 200, "{answer}");
         let changed = scene.get(path)?.json()?;
         ensure!(changed["Spec"]["Labels"]["touched"] == "yes", "{changed}");
-        ensure!(
-            changed["Version"]["Index"].as_u64() > old["Version"]["Index"].as_u64(),
-            "{changed}"
-        );
+        ensure!(changed["Version"]["Index"].as_u64() > old["Version"]["Index"].as_u64(), "{changed}");
         scene.nothing_changes(|| {
             let answer = scene.post(&format!("{path}/update?{version}"), &old["Spec"])?;
             refused(&answer, 500, text::OUT_OF_SEQUENCE)
@@ -63,19 +55,11 @@ pub(crate) fn of_two_updates_at_once_one_wins(scene: &Scene) -> Result<()> {
         let update = |number: u32| -> Result<Response> {
             let mut spec = old["Spec"].clone();
             spec["Labels"] = json!({"by": number.to_string()});
-            scene.cluster.api(
-                1,
-                &Request::post(&format!("{path}/update?{version}"), &spec),
-            )
+            scene.cluster.api(1, &Request::post(&format!("{path}/update?{version}"), &spec))
         };
         let answers: Vec<Response> = thread::scope(|scope| {
             let all = [0, 1, 2, 3].map(|number| scope.spawn(move || update(number)));
-            all.into_iter()
-                .map(|one| {
-                    one.join()
-                        .map_err(|_| anyhow!("an updating thread panicked"))?
-                })
-                .collect::<Result<_>>()
+            all.into_iter().map(|one| one.join().map_err(|_| anyhow!("an updating thread panicked"))?).collect::<Result<_>>()
         })?;
         let winner = answers.iter().position(|answer| answer.status == 200);
         let winner = winner.ok_or_else(|| anyhow!("nobody won: {answers:?}"))?;
@@ -85,10 +69,7 @@ pub(crate) fn of_two_updates_at_once_one_wins(scene: &Scene) -> Result<()> {
             }
         }
         let now = scene.get(path)?.json()?;
-        ensure!(
-            now["Spec"]["Labels"] == json!({"by": winner.to_string()}),
-            "{winner} won: {now}"
-        );
+        ensure!(now["Spec"]["Labels"] == json!({"by": winner.to_string()}), "{winner} won: {now}");
     }
     // The labels of a service are no reason to replace its task.
     scene.cluster.wait_running(crate::WEB, 1, SOON)?;

@@ -5,6 +5,7 @@ mod passed_through;
 mod services;
 mod streams;
 mod swarm;
+mod tls;
 mod versions;
 
 use std::process::Command;
@@ -26,10 +27,7 @@ impl Scene {
             println!("left out: the machine has no docker client {major}");
             return Ok(None);
         };
-        Ok(Some(Self {
-            cluster: Cluster::up(hosts)?,
-            client,
-        }))
+        Ok(Some(Self { cluster: Cluster::up(hosts)?, client }))
     }
 
     fn check(&self, checks: &[Check<Self>]) -> Result<()> {
@@ -43,10 +41,7 @@ impl Scene {
 
     /// As [`Scene::docker`], with standard input.
     fn docker_with_input(&self, number: u8, args: &[&str], input: &[u8]) -> Result<Output> {
-        let mut command = self
-            .cluster
-            .host(number)
-            .docker_command(self.client, &self.cluster.agent(number).url());
+        let mut command = self.cluster.host(number).docker_command(self.client, &self.cluster.agent(number).url());
         command.args(args);
         run_with_input(command, input)
     }
@@ -64,25 +59,18 @@ impl Scene {
         if self.client.version.0 <= 20 {
             output.fails_with(&format!("Error: No such {kind}: {name}"))
         } else {
-            output.fails_with(&format!(
-                "Error response from daemon: {kind} {name} not found"
-            ))
+            output.fails_with(&format!("Error response from daemon: {kind} {name} not found"))
         }
     }
 
     /// Runs the client on a host with a terminal. Both outputs come on standard output, with carriage returns.
     fn terminal(&self, number: u8, args: &str) -> Result<Output> {
-        self.sh(
-            number,
-            &format!("script --quiet --return --command \"stty rows 40 cols 150; $DOCKER {args}\" /dev/null"),
-        )
+        self.sh(number, &format!("script --quiet --return --command \"stty rows 40 cols 150; $DOCKER {args}\" /dev/null"))
     }
 
     fn shell(&self, number: u8) -> Command {
         let mut command = self.cluster.host(number).command("sh");
-        command
-            .env("DOCKER", &self.client.path)
-            .env("DOCKER_HOST", self.cluster.agent(number).url());
+        command.env("DOCKER", &self.client.path).env("DOCKER_HOST", self.cluster.agent(number).url());
         command
     }
 }
@@ -94,47 +82,24 @@ const CLUSTER: &[Check<Scene>] = &[
     ("swarm update", swarm::the_swarm_is_changed),
     ("node ls and inspect", nodes::nodes_are_shown),
     ("node update", nodes::nodes_are_changed),
-    (
-        "service create",
-        services::a_service_is_created_with_progress,
-    ),
+    ("service create", services::a_service_is_created_with_progress),
     ("service ls, ps and inspect", services::a_service_is_shown),
-    (
-        "service update",
-        services::a_service_is_updated_with_progress,
-    ),
-    (
-        "service scale and rm",
-        services::a_service_is_scaled_and_removed,
-    ),
-    (
-        "a global service on a terminal",
-        services::a_terminal_gets_bars,
-    ),
+    ("service update", services::a_service_is_updated_with_progress),
+    ("service scale and rm", services::a_service_is_scaled_and_removed),
+    ("a global service on a terminal", services::a_terminal_gets_bars),
     ("API versions", versions::cluster_calls_in_every_version),
     ("leave and node rm", swarm::nodes_leave),
 ];
 
 const ENGINE: &[Check<Scene>] = &[
     ("run and ps", passed_through::containers_run),
-    (
-        "exec and attach",
-        streams::exec_and_attach_have_both_directions,
-    ),
+    ("exec and attach", streams::exec_and_attach_have_both_directions),
     ("logs -f and events", streams::logs_and_events_flow),
-    (
-        "build and cp",
-        passed_through::images_are_built_and_files_copied,
-    ),
-    (
-        "images, volumes and networks",
-        passed_through::other_objects_are_dockerds,
-    ),
+    ("build and cp", passed_through::images_are_built_and_files_copied),
+    ("images, volumes and networks", passed_through::other_objects_are_dockerds),
     ("stats", passed_through::stats_are_shown),
-    (
-        "the same answers",
-        passed_through::answers_are_those_of_dockerd,
-    ),
+    ("TLS", tls::tcp_with_tls_serves_those_with_a_certificate),
+    ("the same answers", passed_through::answers_are_those_of_dockerd),
     ("API versions", versions::engine_calls_in_every_version),
     ("refused API versions", versions::others_are_refused),
 ];
@@ -161,12 +126,5 @@ fn a_newer_client_drives_the_engine() -> Result<()> {
 
 /// The columns of a table's lines, which at least two spaces tell apart.
 fn table(text: &str) -> Vec<Vec<&str>> {
-    text.lines()
-        .map(|line| {
-            line.split("  ")
-                .map(str::trim)
-                .filter(|cell| !cell.is_empty())
-                .collect()
-        })
-        .collect()
+    text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect()
 }

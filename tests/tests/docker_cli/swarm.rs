@@ -9,10 +9,7 @@ use crate::Scene;
 pub(crate) fn outside_a_swarm(scene: &Scene) -> Result<()> {
     daemon_says(&scene.docker(1, &["node", "ls"])?, text::NO_SWARM)?;
     daemon_says(&scene.docker(1, &["service", "ls"])?, text::NO_SWARM)?;
-    daemon_says(
-        &scene.docker(1, &["swarm", "join-token", "worker"])?,
-        text::NO_SWARM,
-    )?;
+    daemon_says(&scene.docker(1, &["swarm", "join-token", "worker"])?, text::NO_SWARM)?;
     daemon_says(&scene.docker(1, &["swarm", "leave"])?, text::NOT_PART)?;
     let token = "SWMTKN-1-abc-def";
     let output = scene.docker(2, &["swarm", "join", "--token", token, "192.0.2.1:2377"])?;
@@ -39,33 +36,18 @@ pub(crate) fn a_cluster_is_made(scene: &Scene) -> Result<()> {
     daemon_says(&scene.docker(1, &["swarm", "init"])?, text::ALREADY)?;
 
     let manager = cluster.join_token(Role::Manager)?.1;
-    prints(
-        scene.docker(1, &["swarm", "join-token", "manager"])?,
-        &how_to_join("manager", &manager, &ip),
-    )?;
-    prints(
-        scene.docker(1, &["swarm", "join-token", "-q", "worker"])?,
-        &worker,
-    )?;
+    prints(scene.docker(1, &["swarm", "join-token", "manager"])?, &how_to_join("manager", &manager, &ip))?;
+    prints(scene.docker(1, &["swarm", "join-token", "-q", "worker"])?, &worker)?;
     let output = scene.docker(1, &["swarm", "join-token", "--rotate", "worker"])?;
     let new = cluster.join_token(Role::Worker)?.1;
     let how = how_to_join("worker", &new, &ip);
-    prints(
-        output,
-        &format!("Successfully rotated worker join token.\n\n{how}"),
-    )?;
+    prints(output, &format!("Successfully rotated worker join token.\n\n{how}"))?;
 
     let remote = format!("{ip}:2377");
-    daemon_says(
-        &scene.docker(2, &["swarm", "join", "--token", &worker, &remote])?,
-        text::TOKEN,
-    )?;
+    daemon_says(&scene.docker(2, &["swarm", "join", "--token", &worker, &remote])?, text::TOKEN)?;
     let output = scene.docker(2, &["swarm", "join", "--token", &new, &remote])?;
     prints(output, "This node joined a swarm as a worker.")?;
-    daemon_says(
-        &scene.docker(2, &["swarm", "join", "--token", &new, &remote])?,
-        text::ALREADY,
-    )?;
+    daemon_says(&scene.docker(2, &["swarm", "join", "--token", &new, &remote])?, text::ALREADY)?;
     daemon_says(&scene.docker(2, &["node", "ls"])?, text::WORKER)?;
     cluster.wait_ready(1, 1)
 }
@@ -106,10 +88,7 @@ pub(crate) fn info_has_a_swarm_section(scene: &Scene) -> Result<()> {
 "
     );
     let info = scene.docker(1, &["info"])?.ok()?;
-    ensure!(
-        info.contains(&expected),
-        "should have in it:\n{expected}\n{info}"
-    );
+    ensure!(info.contains(&expected), "should have in it:\n{expected}\n{info}");
     let expected = format!(
         " Swarm: active
   NodeID: {worker}
@@ -120,24 +99,12 @@ pub(crate) fn info_has_a_swarm_section(scene: &Scene) -> Result<()> {
 "
     );
     let info = scene.docker(2, &["info"])?.ok()?;
-    ensure!(
-        info.contains(&expected),
-        "should have in it:\n{expected}\n{info}"
-    );
+    ensure!(info.contains(&expected), "should have in it:\n{expected}\n{info}");
     Ok(())
 }
 
 pub(crate) fn the_swarm_is_changed(scene: &Scene) -> Result<()> {
-    let args = [
-        "swarm",
-        "update",
-        "--task-history-limit",
-        "7",
-        "--dispatcher-heartbeat",
-        "6s",
-        "--cert-expiry",
-        "720h",
-    ];
+    let args = ["swarm", "update", "--task-history-limit", "7", "--dispatcher-heartbeat", "6s", "--cert-expiry", "720h"];
     prints(scene.docker(1, &args)?, "Swarm updated.")?;
     let spec = &scene.cluster.api(1, &Request::get("/swarm"))?.json()?["Spec"];
     ensure!(
@@ -147,58 +114,31 @@ pub(crate) fn the_swarm_is_changed(scene: &Scene) -> Result<()> {
         "{spec}"
     );
     let output = scene.docker(1, &["swarm", "update", "--cert-expiry", "10m"])?;
-    let expiry =
-        "rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s";
+    let expiry = "rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s";
     daemon_says(&output, expiry)
 }
 
 pub(crate) fn nodes_leave(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let id = node_id(cluster.agent(2))?;
-    let ready = format!(
-        "rpc error: code = FailedPrecondition desc = node {id} is not down and can't be removed"
-    );
+    let ready = format!("rpc error: code = FailedPrecondition desc = node {id} is not down and can't be removed");
     daemon_says(&scene.docker(1, &["node", "rm", "h2"])?, &ready)?;
-    prints(
-        scene.docker(2, &["swarm", "leave"])?,
-        "Node left the swarm.",
-    )?;
+    prints(scene.docker(2, &["swarm", "leave"])?, "Node left the swarm.")?;
     cluster.until("a node that is down", LATER, || {
-        let state = scene
-            .docker(
-                1,
-                &[
-                    "node",
-                    "ls",
-                    "--filter",
-                    "name=h2",
-                    "--format",
-                    "{{.Status}}",
-                ],
-            )?
-            .ok()?;
+        let state = scene.docker(1, &["node", "ls", "--filter", "name=h2", "--format", "{{.Status}}"])?.ok()?;
         ensure!(state == "Down", "{state}");
         Ok(())
     })?;
     prints(scene.docker(1, &["node", "rm", "h2"])?, "h2")?;
     let output = scene.docker(1, &["swarm", "leave"])?;
     ensure!(output.code() == Some(1), "{output}");
-    output.fails_with(
-        "Removing the last manager erases all current state of the swarm. Use `--force`",
-    )?;
-    prints(
-        scene.docker(1, &["swarm", "leave", "--force"])?,
-        "Node left the swarm.",
-    )?;
-    let info = scene
-        .docker(1, &["info", "--format", "{{.Swarm.LocalNodeState}}"])?
-        .ok()?;
+    output.fails_with("Removing the last manager erases all current state of the swarm. Use `--force`")?;
+    prints(scene.docker(1, &["swarm", "leave", "--force"])?, "Node left the swarm.")?;
+    let info = scene.docker(1, &["info", "--format", "{{.Swarm.LocalNodeState}}"])?.ok()?;
     ensure!(info == "inactive", "{info}");
     Ok(())
 }
 
 fn how_to_join(word: &str, token: &str, ip: &str) -> String {
-    format!(
-        "To add a {word} to this swarm, run the following command:\n\n    docker swarm join --token {token} {ip}:2377"
-    )
+    format!("To add a {word} to this swarm, run the following command:\n\n    docker swarm join --token {token} {ip}:2377")
 }

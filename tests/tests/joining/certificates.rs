@@ -19,42 +19,20 @@ const DAY_S: u64 = 86_400;
 pub(crate) fn openssl_reads_them(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let cluster_id = text_at(&swarm_info(cluster.agent(1))?, "/Cluster/ID").unwrap_or_default();
-    for (number, unit) in [
-        (1, "swarm-manager"),
-        (2, "swarm-worker"),
-        (3, "swarm-manager"),
-    ] {
+    for (number, unit) in [(1, "swarm-manager"), (2, "swarm-worker"), (3, "swarm-manager")] {
         let node = cluster.node(number)?;
         let id = text_at(&node, "/ID").unwrap_or_default();
         let folder = cluster.agent(number).state_dir().join("certificates");
         let path = |name: &str| folder.join(name).display().to_string();
-        let (root, cert, key) = (
-            path("swarm-root-ca.crt"),
-            path("swarm-node.crt"),
-            path("swarm-node.key"),
-        );
+        let (root, cert, key) = (path("swarm-root-ca.crt"), path("swarm-node.crt"), path("swarm-node.key"));
 
-        let subject = openssl(&[
-            "x509", "-in", &cert, "-noout", "-subject", "-nameopt", "RFC2253",
-        ])?;
-        let subject: BTreeSet<_> = subject
-            .trim_start_matches("subject=")
-            .trim()
-            .split(',')
-            .map(str::to_owned)
-            .collect();
-        let expected = [
-            format!("CN={id}"),
-            format!("OU={unit}"),
-            format!("O={cluster_id}"),
-        ];
+        let subject = openssl(&["x509", "-in", &cert, "-noout", "-subject", "-nameopt", "RFC2253"])?;
+        let subject: BTreeSet<_> = subject.trim_start_matches("subject=").trim().split(',').map(str::to_owned).collect();
+        let expected = [format!("CN={id}"), format!("OU={unit}"), format!("O={cluster_id}")];
         ensure!(subject == expected.into(), "{subject:?}");
 
         let names = openssl(&["x509", "-in", &cert, "-noout", "-ext", "subjectAltName"])?;
-        let names: BTreeSet<_> = names
-            .split(['\n', ',', ' '])
-            .filter_map(|word| word.strip_prefix("DNS:"))
-            .collect();
+        let names: BTreeSet<_> = names.split(['\n', ',', ' ']).filter_map(|word| word.strip_prefix("DNS:")).collect();
         let mut expected = BTreeSet::from([unit, &id]);
         if unit == "swarm-manager" {
             expected.insert("swarm-ca");
@@ -65,44 +43,21 @@ pub(crate) fn openssl_reads_them(scene: &Scene) -> Result<()> {
             let verified = openssl(&["verify", "-purpose", purpose, "-CAfile", &root, &cert])?;
             ensure!(verified.ends_with(": OK"), "{verified}");
         }
-        let usages = openssl(&[
-            "x509",
-            "-in",
-            &cert,
-            "-noout",
-            "-ext",
-            "keyUsage,extendedKeyUsage",
-        ])?;
-        for usage in [
-            "Digital Signature",
-            "Key Encipherment",
-            "TLS Web Server",
-            "TLS Web Client",
-        ] {
+        let usages = openssl(&["x509", "-in", &cert, "-noout", "-ext", "keyUsage,extendedKeyUsage"])?;
+        for usage in ["Digital Signature", "Key Encipherment", "TLS Web Server", "TLS Web Client"] {
             ensure!(usages.contains(usage), "{usages}");
         }
 
         // Three months, and an hour backwards for clocks that differ.
         lasts(&cert, 90 * DAY_S - 600, 90 * DAY_S)?;
         let own_key = openssl(&["pkey", "-in", &key, "-pubout"])?;
-        ensure!(
-            openssl(&["x509", "-in", &cert, "-noout", "-pubkey"])? == own_key,
-            "key and certificate differ"
-        );
+        ensure!(openssl(&["x509", "-in", &cert, "-noout", "-pubkey"])? == own_key, "key and certificate differ");
         ensure!(openssl(&["pkey", "-in", &key, "-noout", "-text"])?.contains("prime256v1"));
-        ensure!(
-            fs::read_to_string(&key)?.starts_with("-----BEGIN PRIVATE KEY-----"),
-            "not PKCS#8"
-        );
+        ensure!(fs::read_to_string(&key)?.starts_with("-----BEGIN PRIVATE KEY-----"), "not PKCS#8");
         ensure!(mode(&key)? == 0o600 && mode(&cert)? == 0o644 && mode(&root)? == 0o644);
 
-        let subject = openssl(&[
-            "x509", "-in", &root, "-noout", "-subject", "-issuer", "-nameopt", "RFC2253",
-        ])?;
-        ensure!(
-            subject == "subject=CN=swarm-ca\nissuer=CN=swarm-ca",
-            "{subject}"
-        );
+        let subject = openssl(&["x509", "-in", &root, "-noout", "-subject", "-issuer", "-nameopt", "RFC2253"])?;
+        ensure!(subject == "subject=CN=swarm-ca\nissuer=CN=swarm-ca", "{subject}");
         // Twenty years, of which the hour is taken off.
         lasts(&root, 630_720_000 - 3600 - 600, 630_720_000)?;
 
@@ -122,40 +77,17 @@ pub(crate) fn the_cluster_port_speaks_tls(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let certificates = cluster.agent(2).state_dir().join("certificates");
     let path = |name: &str| certificates.join(name).display().to_string();
-    let (root, cert, key) = (
-        path("swarm-root-ca.crt"),
-        path("swarm-node.crt"),
-        path("swarm-node.key"),
-    );
+    let (root, cert, key) = (path("swarm-root-ca.crt"), path("swarm-node.crt"), path("swarm-node.key"));
     for number in [1, 3] {
         let remote = scene.remote(number);
-        let connect = [
-            "s_client",
-            "-connect",
-            &remote,
-            "-CAfile",
-            &root,
-            "-alpn",
-            "h2",
-            "-verify_return_error",
-        ];
+        let connect = ["s_client", "-connect", &remote, "-CAfile", &root, "-alpn", "h2", "-verify_return_error"];
         for name in ["swarm-manager", "swarm-ca"] {
-            let named = [
-                &connect[..],
-                &["-verify_hostname", name, "-cert", &cert, "-key", &key],
-            ]
-            .concat();
+            let named = [&connect[..], &["-verify_hostname", name, "-cert", &cert, "-key", &key]].concat();
             let shown = cluster.host(2).exec("openssl", &named)?.ok()?;
-            ensure!(
-                shown.contains("Verify return code: 0 (ok)") && shown.contains("ALPN protocol: h2"),
-                "{shown}"
-            );
+            ensure!(shown.contains("Verify return code: 0 (ok)") && shown.contains("ALPN protocol: h2"), "{shown}");
         }
         let other = [&connect[..], &["-verify_hostname", "swarm-worker"]].concat();
-        cluster
-            .host(2)
-            .exec("openssl", &other)?
-            .fails_with("hostname mismatch")?;
+        cluster.host(2).exec("openssl", &other)?.fails_with("hostname mismatch")?;
         let old = [&connect[..], &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]].concat();
         let output = cluster.host(2).exec("openssl", &old)?;
         ensure!(!output.status.success(), "{output}");
@@ -173,14 +105,7 @@ fn openssl(args: &[&str]) -> Result<String> {
 fn lasts(cert: &str, min_s: u64, max_s: u64) -> Result<()> {
     let ends_within = |seconds: u64| -> Result<bool> {
         let mut command = Command::new("openssl");
-        command.args([
-            "x509",
-            "-in",
-            cert,
-            "-noout",
-            "-checkend",
-            &seconds.to_string(),
-        ]);
+        command.args(["x509", "-in", cert, "-noout", "-checkend", &seconds.to_string()]);
         Ok(!run(command)?.status.success())
     };
     ensure!(!ends_within(min_s)?, "{cert} ends within {min_s} s");

@@ -3,16 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use swarm_testkit::{Role, SLEEP};
-use swarm_tests::{
-    LATER, SOON, create_service, daemon_says, node_id, prints, service_spec, task_containers,
-    text_at,
-};
+use swarm_tests::{LATER, SOON, create_service, daemon_says, node_id, prints, service_spec, task_containers, text_at};
 
 use crate::Scene;
 
 const LEFT: &str = "Node left the swarm.";
-const ATTEMPT: &str =
-    "You are attempting to leave the swarm on a node that is participating as a manager. ";
+const ATTEMPT: &str = "You are attempting to leave the swarm on a node that is participating as a manager. ";
 const CONSENSUS: &str = "The only way to restore a swarm that has lost consensus is to reinitialize it with \
      `--force-new-cluster`. Use `--force` to suppress this message.";
 
@@ -43,29 +39,18 @@ pub(crate) fn a_worker_leaves_and_comes_back(scene: &Scene) -> Result<()> {
 pub(crate) fn a_worker_is_removed(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let id = node_id(cluster.agent(2))?;
-    let ready = format!(
-        "rpc error: code = FailedPrecondition desc = node {id} is not down and can't be removed"
-    );
+    let ready = format!("rpc error: code = FailedPrecondition desc = node {id} is not down and can't be removed");
     daemon_says(&cluster.swarm(1, &["node", "rm", "h2"])?, &ready)?;
-    daemon_says(
-        &cluster.swarm(1, &["node", "rm", "nobody"])?,
-        "node nobody not found",
-    )?;
+    daemon_says(&cluster.swarm(1, &["node", "rm", "nobody"])?, "node nobody not found")?;
     // What can be removed is removed, what cannot is told.
     let output = cluster.swarm(1, &["node", "rm", "--force", "nobody", &id[..24]])?;
-    ensure!(
-        output.code() == Some(1) && output.stdout.trim() == &id[..24],
-        "{output}"
-    );
+    ensure!(output.code() == Some(1) && output.stdout.trim() == &id[..24], "{output}");
     output.fails_with("node nobody not found")?;
     let nodes = cluster.nodes()?;
     ensure!(nodes.len() == 2, "{nodes:?}");
     cluster.until("no task of the removed node", SOON, || {
         let tasks = cluster.running_tasks("everywhere")?;
-        ensure!(
-            tasks.len() == 2 && tasks.iter().all(|task| task["NodeID"] != id),
-            "{tasks:?}"
-        );
+        ensure!(tasks.len() == 2 && tasks.iter().all(|task| task["NodeID"] != id), "{tasks:?}");
         Ok(())
     })?;
 
@@ -81,10 +66,7 @@ pub(crate) fn a_worker_is_removed(scene: &Scene) -> Result<()> {
 /// Hosts 1, 3 and 4 are managers, the second is a worker.
 pub(crate) fn a_manager_leaves_with_force_only(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
-    daemon_says(
-        &cluster.swarm(4, &["leave"])?,
-        &format!("{ATTEMPT}{CONSENSUS}"),
-    )?;
+    daemon_says(&cluster.swarm(4, &["leave"])?, &format!("{ATTEMPT}{CONSENSUS}"))?;
     let id = node_id(cluster.agent(4))?;
     let manager = format!(
         "rpc error: code = FailedPrecondition desc = node {id} is a cluster manager and is a member of the raft \
@@ -106,10 +88,7 @@ pub(crate) fn a_manager_leaves_with_force_only(scene: &Scene) -> Result<()> {
 pub(crate) fn the_last_but_one_manager_leaves(scene: &Scene) -> Result<()> {
     let cluster = &scene.cluster;
     let quorum = "Removing this node leaves 1 managers out of 2. Without a Raft quorum your swarm will be inaccessible. ";
-    daemon_says(
-        &cluster.swarm(3, &["leave"])?,
-        &format!("{ATTEMPT}{quorum}{CONSENSUS}"),
-    )?;
+    daemon_says(&cluster.swarm(3, &["leave"])?, &format!("{ATTEMPT}{quorum}{CONSENSUS}"))?;
     prints(cluster.swarm(3, &["leave", "--force"])?, LEFT)?;
     scene.is_outside(cluster.agent(3))?;
     becomes_down(scene, 3)?;
@@ -135,10 +114,7 @@ pub(crate) fn the_last_manager_leaves(scene: &Scene) -> Result<()> {
     scene.is_outside(cluster.agent(1))?;
     let ours = task_containers(cluster.host(1))?;
     ensure!(ours.is_empty(), "containers are left: {ours:?}");
-    ensure!(
-        task_containers(cluster.host(2))? == before,
-        "the worker's containers changed"
-    );
+    ensure!(task_containers(cluster.host(2))? == before, "the worker's containers changed");
 
     prints(cluster.swarm(2, &["leave"])?, LEFT)?;
     scene.is_outside(cluster.agent(2))?;
@@ -164,9 +140,6 @@ fn becomes_down(scene: &Scene, number: u8) -> Result<()> {
 }
 
 fn swarm_id(scene: &Scene) -> Result<String> {
-    let swarm = scene
-        .cluster
-        .api(1, &swarm_testkit::Request::get("/swarm"))?
-        .json()?;
+    let swarm = scene.cluster.api(1, &swarm_testkit::Request::get("/swarm"))?.json()?;
     text_at(&swarm, "/ID").context("a swarm without an id")
 }

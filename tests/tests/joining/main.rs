@@ -25,11 +25,7 @@ impl Scene {
         let cluster = Cluster::up(hosts)?;
         let fresh = state_files(cluster.agent(1))?;
         for agent in cluster.agents() {
-            ensure!(
-                state_files(agent)? == fresh,
-                "fresh agents differ: {:?} {fresh:?}",
-                state_files(agent)?
-            );
+            ensure!(state_files(agent)? == fresh, "fresh agents differ: {:?} {fresh:?}", state_files(agent)?);
         }
         Ok(Self { cluster, fresh })
     }
@@ -52,32 +48,17 @@ impl Scene {
 #[test]
 fn a_node_gets_in_and_out() -> Result<()> {
     Scene::up(3)?.check(&[
-        (
-            "nothing of a cluster works outside one",
-            init::nothing_works_outside,
-        ),
+        ("nothing of a cluster works outside one", init::nothing_works_outside),
         ("a bad init leaves nothing", init::a_bad_init_leaves_nothing),
-        (
-            "init prints what Docker prints",
-            init::init_prints_what_docker_prints,
-        ),
+        ("init prints what Docker prints", init::init_prints_what_docker_prints),
         ("join-token", tokens::join_token_prints_what_docker_prints),
         ("a foreign swarm", tokens::a_foreign_swarm_is_made),
         ("refused joins", tokens::a_refused_join_leaves_nothing),
-        (
-            "rotation",
-            tokens::a_rotated_token_is_refused_and_the_new_one_works,
-        ),
+        ("rotation", tokens::a_rotated_token_is_refused_and_the_new_one_works),
         ("members are told so", tokens::a_member_cannot_get_in_twice),
-        (
-            "only one of two joins",
-            tokens::of_two_joins_at_once_one_wins,
-        ),
+        ("only one of two joins", tokens::of_two_joins_at_once_one_wins),
         ("certificates", certificates::openssl_reads_them),
-        (
-            "the cluster port",
-            certificates::the_cluster_port_speaks_tls,
-        ),
+        ("the cluster port", certificates::the_cluster_port_speaks_tls),
         ("a worker leaves", leaving::a_worker_leaves_and_comes_back),
         ("a worker is removed", leaving::a_worker_is_removed),
     ])
@@ -89,35 +70,15 @@ fn three_managers_agree_and_leave_one_by_one() -> Result<()> {
     Scene::up(4)?.check(&[
         ("the cluster forms", managers::the_cluster_forms),
         ("managers agree", managers::all_tell_the_same),
-        (
-            "every manager answers",
-            managers::every_manager_answers_every_call,
-        ),
+        ("every manager answers", managers::every_manager_answers_every_call),
         ("a worker does not", managers::a_worker_answers_none),
-        (
-            "agents learn new managers",
-            managers::agents_learn_new_managers,
-        ),
-        (
-            "a killed manager is back",
-            managers::a_killed_manager_is_back,
-        ),
-        (
-            "the first manager's host dies",
-            managers::workers_get_tasks_without_the_first_manager,
-        ),
-        (
-            "the first manager's host is back",
-            managers::the_first_host_comes_back,
-        ),
-        (
-            "a manager leaves with force only",
-            leaving::a_manager_leaves_with_force_only,
-        ),
-        (
-            "a second manager leaves",
-            leaving::the_last_but_one_manager_leaves,
-        ),
+        ("agents learn new managers", managers::agents_learn_new_managers),
+        ("a killed manager is back", managers::a_killed_manager_is_back),
+        ("the first manager's host dies", managers::workers_get_tasks_without_the_first_manager),
+        ("the first manager's host is back", managers::the_first_host_comes_back),
+        ("a manager leaves with force only", leaving::a_manager_leaves_with_force_only),
+        ("a join without a leader", managers::a_join_waits_for_a_leader),
+        ("a second manager leaves", leaving::the_last_but_one_manager_leaves),
         ("the last manager leaves", leaving::the_last_manager_leaves),
     ])
 }

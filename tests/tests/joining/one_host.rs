@@ -14,50 +14,24 @@ pub(crate) fn three_agents_are_a_cluster() -> Result<()> {
         .into_iter()
         .map(|name| {
             let hostname = Some(format!("node-{name}"));
-            AgentProc::start(
-                host,
-                AgentOptions {
-                    name: name.to_owned(),
-                    hostname,
-                    ..AgentOptions::default()
-                },
-            )
+            AgentProc::start(host, AgentOptions { name: name.to_owned(), hostname, ..AgentOptions::default() })
         })
         .collect::<Result<_>>()?;
     let checked = three_agents(host, &agents);
     checked.map_err(|error| {
-        let logs: String = agents
-            .iter()
-            .map(|agent| format!("{}\n", agent.log_tail(30)))
-            .collect();
+        let logs: String = agents.iter().map(|agent| format!("{}\n", agent.log_tail(30))).collect();
         anyhow!("{error:#}\n{logs}")
     })
 }
 
 fn three_agents(host: &Host, agents: &[AgentProc]) -> Result<()> {
-    let [one, two, three] = agents else {
-        unreachable!("three agents were started")
-    };
+    let [one, two, three] = agents else { unreachable!("three agents were started") };
     let fresh = state_files(one)?;
     let address = |port: u16| format!("{}:{port}", host.ip());
-    one.swarm(&[
-        "init",
-        "--listen-addr",
-        &address(2378),
-        "--advertise-addr",
-        &address(2378),
-    ])?
-    .ok()?;
+    one.swarm(&["init", "--listen-addr", &address(2378), "--advertise-addr", &address(2378)])?.ok()?;
     let swarm = one.api(&Request::get("/swarm"))?.json()?;
     let token = |role: &str| text_at(&swarm, &format!("/JoinTokens/{role}")).context("no token");
-    let join = [
-        "join",
-        "--listen-addr",
-        &address(2379),
-        "--advertise-addr",
-        &address(2379),
-        "--token",
-    ];
+    let join = ["join", "--listen-addr", &address(2379), "--advertise-addr", &address(2379), "--token"];
     let manager = two.swarm(&[&join[..], &[&token("Manager")?, &address(2378)]].concat())?;
     prints(manager, "This node joined a swarm as a manager.")?;
     // A worker listens nowhere: it needs no port of its own.
@@ -66,9 +40,7 @@ fn three_agents(host: &Host, agents: &[AgentProc]) -> Result<()> {
     until("three nodes", LATER, || {
         let nodes = two.api(&Request::get("/nodes"))?.json()?;
         let nodes = nodes.as_array().context("not a list")?;
-        let ready = nodes
-            .iter()
-            .filter(|node| node["Status"]["State"] == "ready");
+        let ready = nodes.iter().filter(|node| node["Status"]["State"] == "ready");
         ensure!(nodes.len() == 3 && ready.count() == 3, "{nodes:?}");
         Ok(())
     })?;
@@ -90,22 +62,13 @@ fn three_agents(host: &Host, agents: &[AgentProc]) -> Result<()> {
     let seen = until("three tasks run", LATER, || {
         let tasks = one.api(&Request::get("/tasks"))?.json()?;
         let tasks = tasks.as_array().context("not a list")?.clone();
-        ensure!(
-            tasks.len() == 3
-                && tasks
-                    .iter()
-                    .all(|task| task["Status"]["State"] == "running"),
-            "{tasks:?}"
-        );
+        ensure!(tasks.len() == 3 && tasks.iter().all(|task| task["Status"]["State"] == "running"), "{tasks:?}");
         Ok(tasks)
     })?;
     ensure!(by_node(host, 3)? == before, "containers changed");
     for task in &seen {
         let node = text_at(task, "/NodeID").unwrap_or_default();
-        ensure!(
-            task["Status"]["ContainerStatus"]["ContainerID"] == before[&node],
-            "{task}"
-        );
+        ensure!(task["Status"]["ContainerStatus"]["ContainerID"] == before[&node], "{task}");
     }
 
     // Who leaves takes only its own containers along.
@@ -114,10 +77,7 @@ fn three_agents(host: &Host, agents: &[AgentProc]) -> Result<()> {
     is_outside(three, &fresh)?;
     let mut expected = before;
     expected.remove(&gone);
-    ensure!(
-        by_node(host, 2)? == expected,
-        "containers of others changed"
-    );
+    ensure!(by_node(host, 2)? == expected, "containers of others changed");
     Ok(())
 }
 
@@ -125,20 +85,11 @@ fn three_agents(host: &Host, agents: &[AgentProc]) -> Result<()> {
 fn by_node(host: &Host, count: usize) -> Result<BTreeMap<String, Value>> {
     let filters = json!({"label": ["com.docker.swarm.node.id"]}).to_string();
     until("containers", SOON, || {
-        let list = host
-            .docker_api(&Request::get("/containers/json").query("filters", &filters))?
-            .json()?;
+        let list = host.docker_api(&Request::get("/containers/json").query("filters", &filters))?.json()?;
         let list = list.as_array().context("not a list")?;
         let found: BTreeMap<_, _> = list
             .iter()
-            .filter_map(|one| {
-                Some((
-                    one["Labels"]["com.docker.swarm.node.id"]
-                        .as_str()?
-                        .to_owned(),
-                    one["Id"].clone(),
-                ))
-            })
+            .filter_map(|one| Some((one["Labels"]["com.docker.swarm.node.id"].as_str()?.to_owned(), one["Id"].clone())))
             .collect();
         ensure!(list.len() == count && found.len() == count, "{list:?}");
         Ok(found)

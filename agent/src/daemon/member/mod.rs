@@ -289,7 +289,7 @@ impl Member {
         }
     }
 
-    /// What [`Member::tell_leaving`] needs, for after the member is gone.
+    /// What [`Member::tell_leaving`] needs.
     pub(crate) fn farewell(&self) -> (Arc<LiveIdentity>, RootBundle, Vec<RemoteManager>, NodeId) {
         (
             Arc::clone(&self.identity),

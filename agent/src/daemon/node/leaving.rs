@@ -83,10 +83,15 @@ impl NodeLoop {
         };
         let saved = RecordFile::new(&self.host.paths.state_dir).save(&record);
         saved.map_err(|error| LeaveError::State(chain(&error)))?;
+        // While there is still a leader to hear it: that may be the manager of this very host.
+        let (identity, roots, managers, own) = member.farewell();
+        let told = Member::tell_leaving(identity, roots, managers, own);
+        if timeout(FAREWELL_TIMEOUT, told).await.is_err() {
+            tracing::info!("no manager could be told in time that this node leaves");
+        }
         if view.manager != ManagerView::None {
             supervisor::leave_group(&self.host.paths.manager_socket).await;
         }
-        let farewell = member.farewell();
         let stuck = State::Stuck {
             record,
             error: "this node is leaving its swarm".to_owned(),
@@ -94,16 +99,6 @@ impl NodeLoop {
         };
         if let State::Member(member) = std::mem::replace(&mut self.state, stuck) {
             member.stop(Stop::WithManager).await;
-        }
-        let (identity, roots, managers, own) = farewell;
-        if timeout(
-            FAREWELL_TIMEOUT,
-            Member::tell_leaving(identity, roots, managers, own),
-        )
-        .await
-        .is_err()
-        {
-            tracing::info!("no manager could be told in time that this node leaves");
         }
         self.finish_leaving()
     }

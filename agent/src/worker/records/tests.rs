@@ -114,6 +114,18 @@ fn a_folder_in_use_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_database_in_use_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (first, _) = open(dir.path());
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| Records::open(dir.path(), owner()).map(|_| ()));
+        drop(first);
+        second.join().expect("does not panic")
+    });
+    second.expect("opens once the first is gone");
+}
+
+#[test]
 fn unreadable_records_are_set_aside() {
     let parent = tempfile::tempdir().expect("a folder");
     let dir = parent.path().join("worker");
