@@ -6,9 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, Request, SLEEP, WEB_1, WEB_2};
-use swarm_tests::services::{
-    create, fails, fields, lines, remove, said, service, shows, spread, swarm, task_lines, update,
-};
+use swarm_tests::services::{create, fails, fields, lines, remove, said, service, shows, spread, swarm, task_lines, update};
 use swarm_tests::{LATER, SOON, texts_at};
 
 pub(crate) fn scale(cluster: &Cluster) -> Result<()> {
@@ -16,24 +14,12 @@ pub(crate) fn scale(cluster: &Cluster) -> Result<()> {
     create(cluster, &format!("--name two {SLEEP}"))?;
     cluster.wait_running("one", 1, SOON)?;
     let shown = lines(cluster, "service scale one=4 two=2")?;
-    let wanted = [
-        "one scaled to 4",
-        "two scaled to 2",
-        "overall progress: 4 out of 4 tasks",
-        "overall progress: 2 out of 2 tasks",
-    ];
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|line| !shown.contains(&(**line).to_owned()))
-        .collect();
+    let wanted = ["one scaled to 4", "two scaled to 2", "overall progress: 4 out of 4 tasks", "overall progress: 2 out of 2 tasks"];
+    let missing: Vec<_> = wanted.iter().filter(|line| !shown.contains(&(**line).to_owned())).collect();
     ensure!(missing.is_empty(), "{missing:?} not in {shown:?}");
     let before = texts_at(&cluster.wait_running("one", 4, SOON)?, "/ID");
     // Growing touches no task, shrinking only those that go.
-    shows(
-        cluster,
-        "service scale --detach one=6",
-        &["one scaled to 6"],
-    )?;
+    shows(cluster, "service scale --detach one=6", &["one scaled to 6"])?;
     let more = texts_at(&cluster.wait_running("one", 6, SOON)?, "/ID");
     ensure!(more.is_superset(&before), "scaling up replaced tasks");
     said(cluster, "service scale --detach one=2")?;
@@ -43,10 +29,7 @@ pub(crate) fn scale(cluster: &Cluster) -> Result<()> {
     ensure!(spread.len() == 2, "both tasks are on one node: {spread:?}");
     update(cluster, "one", "--replicas 3")?;
     let three = cluster.wait_running("one", 3, SOON)?;
-    let slots: BTreeSet<_> = three
-        .iter()
-        .filter_map(|task| task["Slot"].as_u64())
-        .collect();
+    let slots: BTreeSet<_> = three.iter().filter_map(|task| task["Slot"].as_u64()).collect();
     ensure!(slots.len() == 3, "{slots:?}");
     said(cluster, "service scale --detach one=0")?;
     cluster.wait_running("one", 0, SOON)?;
@@ -65,15 +48,9 @@ pub(crate) fn refused_scale(cluster: &Cluster) -> Result<()> {
     fails(cluster, "service scale --detach one", 1, why)?;
     let some = swarm(cluster, "service scale --detach nothing=1 one=x one=1")?;
     ensure!(some.code() == Some(1), "{some}");
-    ensure!(
-        some.stderr.contains("one: invalid replicas value x: "),
-        "{some}"
-    );
+    ensure!(some.stderr.contains("one: invalid replicas value x: "), "{some}");
     ensure!(some.stderr.contains("service nothing not found"), "{some}");
-    ensure!(
-        some.stdout == "one scaled to 1\n",
-        "the right one counts: {some}"
-    );
+    ensure!(some.stdout == "one scaled to 1\n", "the right one counts: {some}");
     remove(cluster, &["one"])
 }
 
@@ -84,28 +61,16 @@ fn is_up(task: &Value) -> bool {
 /// Looks at a service again and again while it is updated, until all slots have a task that is `new`. Never may more than one
 /// slot be without a task that runs and is meant to, nor more than one container be missing, nor one be too many. Gives the
 /// number of looks.
-fn watch_update(
-    cluster: &Cluster,
-    name: &str,
-    slots: usize,
-    is_new: impl Fn(&Value) -> bool,
-) -> Result<usize> {
+fn watch_update(cluster: &Cluster, name: &str, slots: usize, is_new: impl Fn(&Value) -> bool) -> Result<usize> {
     let start = Instant::now();
     let mut looks = 0;
     while start.elapsed() < LATER {
         let tasks = cluster.tasks(name)?;
         let containers = cluster.containers(name)?.len();
         let running: Vec<_> = tasks.iter().filter(|task| is_up(task)).collect();
-        let up: BTreeSet<_> = running
-            .iter()
-            .filter_map(|task| task["Slot"].as_u64())
-            .collect();
+        let up: BTreeSet<_> = running.iter().filter_map(|task| task["Slot"].as_u64()).collect();
         let table = || task_lines(cluster, name).unwrap_or_default();
-        ensure!(
-            up.len() + 1 >= slots,
-            "only slots {up:?} are up: {}",
-            table()
-        );
+        ensure!(up.len() + 1 >= slots, "only slots {up:?} are up: {}", table());
         let in_bounds = (slots - 1..=slots).contains(&containers);
         ensure!(in_bounds, "{containers} containers run: {}", table());
         looks += 1;
@@ -113,10 +78,7 @@ fn watch_update(
             return Ok(looks);
         }
     }
-    bail!(
-        "not updated after {looks} looks: {}",
-        task_lines(cluster, name)?
-    )
+    bail!("not updated after {looks} looks: {}", task_lines(cluster, name)?)
 }
 
 pub(crate) fn update_of_the_image(cluster: &Cluster) -> Result<()> {
@@ -126,10 +88,7 @@ pub(crate) fn update_of_the_image(cluster: &Cluster) -> Result<()> {
     update(cluster, "roll", &format!("--image {WEB_2}"))?;
     let is_new = |task: &Value| task["Spec"]["ContainerSpec"]["Image"] == WEB_2;
     let looks = watch_update(cluster, "roll", 4, is_new)?;
-    println!(
-        "4 tasks replaced in {:?}, seen in {looks} looks",
-        start.elapsed()
-    );
+    println!("4 tasks replaced in {:?}, seen in {looks} looks", start.elapsed());
     ensure!(looks > 10, "too few looks to tell: {looks}");
     cluster.until("the end of the update", SOON, || {
         let expected = json!({"/State": "completed", "/Message": "update completed"});
@@ -141,10 +100,7 @@ pub(crate) fn update_of_the_image(cluster: &Cluster) -> Result<()> {
     let previous = "/PreviousSpec/TaskTemplate/ContainerSpec/Image";
     fields(&service(cluster, "roll")?, &json!({previous: WEB_1}))?;
     let pretty = said(cluster, "service inspect --pretty roll")?;
-    ensure!(
-        pretty.contains("UpdateStatus:\n State:\t\tcompleted\n"),
-        "{pretty}"
-    );
+    ensure!(pretty.contains("UpdateStatus:\n State:\t\tcompleted\n"), "{pretty}");
     remove(cluster, &["roll"])
 }
 
@@ -152,19 +108,11 @@ pub(crate) fn update_of_the_image(cluster: &Cluster) -> Result<()> {
 pub(crate) fn progress_of_an_update(cluster: &Cluster) -> Result<()> {
     create(cluster, &format!("--name told --replicas 3 {SLEEP}"))?;
     cluster.wait_running("told", 3, SOON)?;
-    let shown = lines(
-        cluster,
-        "service update --no-resolve-image --env-add A=1 told",
-    )?;
+    let shown = lines(cluster, "service update --no-resolve-image --env-add A=1 told")?;
     let tasks = cluster.running_tasks("told")?;
-    let new = tasks
-        .iter()
-        .filter(|task| task["Spec"]["ContainerSpec"]["Env"] == json!(["A=1"]));
+    let new = tasks.iter().filter(|task| task["Spec"]["ContainerSpec"]["Env"] == json!(["A=1"]));
     ensure!(new.count() == 3, "{}", task_lines(cluster, "told")?);
-    ensure!(
-        shown.first().is_some_and(|line| line == "told"),
-        "{shown:?}"
-    );
+    ensure!(shown.first().is_some_and(|line| line == "told"), "{shown:?}");
     let last = shown.last().context("no last line")?;
     ensure!(last == "verify: Service told converged", "{shown:?}");
     for done in 1..=3 {
@@ -172,6 +120,47 @@ pub(crate) fn progress_of_an_update(cluster: &Cluster) -> Result<()> {
         ensure!(shown.contains(&line), "{line} is missing: {shown:?}");
     }
     remove(cluster, &["told"])
+}
+
+/// The second update takes over where the first one was.
+pub(crate) fn update_of_an_update(cluster: &Cluster) -> Result<()> {
+    create(cluster, &format!("--name twice --replicas 4 {WEB_1}"))?;
+    cluster.wait_running("twice", 4, SOON)?;
+    update(cluster, "twice", &format!("--image {WEB_2}"))?;
+    let is_web_2 = |task: &Value| task["Spec"]["ContainerSpec"]["Image"] == WEB_2;
+    cluster.until("the middle of the update", SOON, || {
+        let tasks = cluster.running_tasks("twice")?;
+        ensure!(tasks.iter().any(is_web_2), "{}", task_lines(cluster, "twice")?);
+        Ok(())
+    })?;
+    update(cluster, "twice", "--env-add A=1")?;
+    let env = json!(["A=1"]);
+    let is_new = |task: &Value| is_web_2(task) && task["Spec"]["ContainerSpec"]["Env"] == env;
+    watch_update(cluster, "twice", 4, is_new)?;
+    let completed = json!({"/UpdateStatus/State": "completed"});
+    cluster.until("the end", SOON, || fields(&service(cluster, "twice")?, &completed))?;
+    remove(cluster, &["twice"])
+}
+
+/// A version that cannot run takes one slot and no more; the next version goes on from there.
+pub(crate) fn update_that_fails(cluster: &Cluster) -> Result<()> {
+    create(cluster, &format!("--name stops --replicas 3 --restart-delay 1s {WEB_1}"))?;
+    let before = texts_at(&cluster.wait_running("stops", 3, SOON)?, "/ID");
+    let line = "service update --no-resolve-image --image swarm-test/nowhere:1 stops";
+    let why = "service update paused: update paused due to failure or early termination of task ";
+    fails(cluster, line, 1, why)?;
+    let expected = json!({"/UpdateStatus/State": "paused"});
+    fields(&service(cluster, "stops")?, &expected)?;
+    let kept = texts_at(&cluster.wait_running("stops", 2, SOON)?, "/ID");
+    ensure!(kept.is_subset(&before), "{}", task_lines(cluster, "stops")?);
+    let errors = said(cluster, "service ps --no-trunc --format {{.Error}} stops")?;
+    ensure!(errors.contains("No such image: swarm-test/nowhere:1"), "{errors}");
+    update(cluster, "stops", &format!("--image {WEB_1}"))?;
+    let after = texts_at(&cluster.wait_running("stops", 3, SOON)?, "/ID");
+    let completed = json!({"/UpdateStatus/State": "completed"});
+    cluster.until("the end", SOON, || fields(&service(cluster, "stops")?, &completed))?;
+    ensure!(after.len() == 3, "{}", task_lines(cluster, "stops")?);
+    remove(cluster, &["stops"])
 }
 
 pub(crate) fn force(cluster: &Cluster) -> Result<()> {
@@ -196,8 +185,7 @@ pub(crate) fn removal(cluster: &Cluster) -> Result<()> {
     // The name is free at once, though the old containers may still be stopping.
     create(cluster, &format!("--name gone --replicas 2 {SLEEP}"))?;
     cluster.wait_running("gone", 2, SOON)?;
-    let ended =
-        json!({"label": ["com.docker.swarm.task"], "status": ["exited", "created", "dead"]});
+    let ended = json!({"label": ["com.docker.swarm.task"], "status": ["exited", "created", "dead"]});
     let ended = Request::get("/containers/json?all=1").query("filters", &ended.to_string());
     cluster.until("the end of the old tasks", SOON, || {
         for task in &tasks {

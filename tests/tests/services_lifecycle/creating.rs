@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use swarm_testkit::{Cluster, SLEEP};
-use swarm_tests::services::{
-    create, fails, hostnames, lines, live, remove, said, service, shows, swarm, task_lines, update,
-    words,
-};
+use swarm_tests::services::{create, fails, hostnames, lines, live, remove, said, service, shows, swarm, task_lines, update, words};
 use swarm_tests::{SOON, text_at};
 
 use crate::is_spread;
@@ -54,9 +51,7 @@ pub(crate) fn progress(cluster: &Cluster) -> Result<()> {
     ensure!(shown.get(1) == Some(&overall(0)), "{shown:?}");
     let all = shown.iter().position(|line| *line == overall(2));
     let rest = &shown[all.context("not all tasks are told")? + 1..];
-    let [waits @ .., last] = rest else {
-        anyhow::bail!("nothing was verified: {shown:?}")
-    };
+    let [waits @ .., last] = rest else { anyhow::bail!("nothing was verified: {shown:?}") };
     let tail = " seconds to verify that tasks are stable...";
     let is_wait = |line: &String| line.starts_with("verify: Waiting ") && line.ends_with(tail);
     let verified = (1..=6).contains(&waits.len()) && waits.iter().all(is_wait);
@@ -77,17 +72,11 @@ pub(crate) fn quiet(cluster: &Cluster) -> Result<()> {
 
 /// The progress says why; ending the wait ends nothing else.
 pub(crate) fn progress_of_what_cannot_run(cluster: &Cluster) -> Result<()> {
-    let line = format!(
-        "service create --no-resolve-image --name stuck --constraint node.hostname==none {SLEEP}"
-    );
+    let line = format!("service create --no-resolve-image --name stuck --constraint node.hostname==none {SLEEP}");
     let folder = cluster.host(1).dir();
     let log = folder.join("stuck.out");
     let mut command = cluster.agent(1).swarm_command()?;
-    command
-        .args(words(&line))
-        .stdin(Stdio::null())
-        .stdout(File::create(&log)?)
-        .stderr(File::create(folder.join("stuck.err"))?);
+    command.args(words(&line)).stdin(Stdio::null()).stdout(File::create(&log)?).stderr(File::create(folder.join("stuck.err"))?);
     let mut child = command.spawn()?;
     let why = "1/1: no suitable node (scheduling constraints not satisfied on 3 nodes)";
     let shown = cluster.until("the reason in the progress", SOON, || {
@@ -96,20 +85,14 @@ pub(crate) fn progress_of_what_cannot_run(cluster: &Cluster) -> Result<()> {
         Ok(())
     });
     let mut processes = cluster.host(1).processes().into_iter();
-    let client = processes.find(|process| {
-        process.program() == "swarm" && process.args.iter().any(|word| word == "stuck")
-    });
-    client
-        .context("the client is gone")?
-        .signal(Signal::SIGINT)?;
+    let client = processes.find(|process| process.program() == "swarm" && process.args.iter().any(|word| word == "stuck"));
+    client.context("the client is gone")?.signal(Signal::SIGINT)?;
     let status = child.wait()?;
     shown?;
     let text = fs::read_to_string(&log)?;
     ensure!(status.success(), "{status}: {text}");
     let id = text_at(&service(cluster, "stuck")?, "/ID").context("no id")?;
-    let words = format!(
-        "Operation continuing in background.\nUse `swarm service ps {id}` to check progress.\n"
-    );
+    let words = format!("Operation continuing in background.\nUse `swarm service ps {id}` to check progress.\n");
     ensure!(text.ends_with(&words), "{text}");
     remove(cluster, &["stuck"])
 }
@@ -142,9 +125,7 @@ pub(crate) fn global(cluster: &Cluster) -> Result<()> {
 
 /// Makes a service on `h2` and waits for its tasks.
 pub(crate) fn on_h2(cluster: &Cluster, name: &str, replicas: usize, more: &str) -> Result<String> {
-    let line = format!(
-        "--name {name} --replicas {replicas} --constraint node.hostname==h2 {more} {SLEEP}"
-    );
+    let line = format!("--name {name} --replicas {replicas} --constraint node.hostname==h2 {more} {SLEEP}");
     let id = create(cluster, &line)?;
     cluster.wait_running(name, replicas, SOON)?;
     Ok(id)

@@ -21,10 +21,7 @@ fn services_are_made_shown_changed_and_removed() -> Result<()> {
             ("images of the host", creating::images_of_the_host),
             ("progress", creating::progress),
             ("quiet", creating::quiet),
-            (
-                "progress of what cannot run",
-                creating::progress_of_what_cannot_run,
-            ),
+            ("progress of what cannot run", creating::progress_of_what_cannot_run),
             ("global services", creating::global),
             ("table of services", showing::table_of_services),
             ("table of tasks", showing::table_of_tasks),
@@ -37,6 +34,8 @@ fn services_are_made_shown_changed_and_removed() -> Result<()> {
             ("scale that is refused", changing::refused_scale),
             ("update", changing::update_of_the_image),
             ("progress of an update", changing::progress_of_an_update),
+            ("update of an update", changing::update_of_an_update),
+            ("update that fails", changing::update_that_fails),
             ("force", changing::force),
             ("removal", changing::removal),
         ],
@@ -52,11 +51,9 @@ fn tasks_go_where_they_may() -> Result<()> {
             ("tasks are spread", placing::tasks_are_spread),
             ("constraints", placing::constraints),
             ("labels that change", placing::labels_that_change),
-            (
-                "constraints that cannot be read",
-                placing::refused_constraints,
-            ),
+            ("constraints that cannot be read", placing::refused_constraints),
             ("maximum for each node", placing::maximum_for_each_node),
+            ("preferences", placing::preferences),
             ("reservations", placing::reservations),
             ("history", placing::history),
         ],
@@ -68,9 +65,6 @@ fn is_spread(cluster: &Cluster, name: &str, expected: &[(&str, usize)]) -> Resul
     let pair = |(host, number): &(&str, usize)| ((*host).to_owned(), *number);
     let expected: BTreeMap<_, _> = expected.iter().map(pair).collect();
     let found = spread(cluster, name)?;
-    ensure!(
-        found == expected,
-        "{name} is on {found:?}, not {expected:?}"
-    );
+    ensure!(found == expected, "{name} is on {found:?}, not {expected:?}");
     Ok(())
 }

@@ -33,9 +33,7 @@ impl FalseRegistry {
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
-        until("the false registry", SOON, || {
-            host.connect(([127, 0, 0, 1], 5000), Duration::from_secs(1))
-        })?;
+        until("the false registry", SOON, || host.connect(([127, 0, 0, 1], 5000), Duration::from_secs(1)))?;
         Ok(Self { server, log })
     }
 
@@ -61,14 +59,8 @@ fn said(agent: &AgentProc, line: &str) -> Result<String> {
 #[test]
 fn offline_images_are_preferred_when_told_so() -> Result<()> {
     let bed = Bed::up(2)?;
-    let env = vec![(
-        "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE".to_owned(),
-        "1".to_owned(),
-    )];
-    let told = AgentOptions {
-        env,
-        ..AgentOptions::default()
-    };
+    let env = vec![("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE".to_owned(), "1".to_owned())];
+    let told = AgentOptions { env, ..AgentOptions::default() };
     for (number, options, asks) in [(1, told, false), (2, AgentOptions::default(), true)] {
         let host = bed.host(number);
         let agent = AgentProc::start(host, options)?;
@@ -87,17 +79,11 @@ fn offline_images_are_preferred_when_told_so() -> Result<()> {
         ensure!(registry.was_asked()? == asks, "h{number}: {log}");
 
         // What is nowhere is asked for in any case, cannot run, and says so.
-        said(
-            &agent,
-            &format!("{create} --name nowhere 127.0.0.1:5000/no:1"),
-        )?;
+        said(&agent, &format!("{create} --name nowhere 127.0.0.1:5000/no:1"))?;
         until("the reason", SOON, || {
             let states = said(&agent, &format!("{ps} nowhere"))?;
             let why = "No such image: 127.0.0.1:5000/no:1";
-            ensure!(
-                states.contains("Rejected") && states.contains(why),
-                "{states}"
-            );
+            ensure!(states.contains("Rejected") && states.contains(why), "{states}");
             Ok(())
         })?;
         ensure!(registry.was_asked()?);

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use swarm_testkit::{Cluster, SLEEP};
 use swarm_tests::SOON;
 use swarm_tests::services::{
-    all_containers, create, fails, fields, gone, live, node_of, remove, replaced, said, service,
-    shows, spread, task_lines, update, waits_because,
+    all_containers, create, fails, fields, gone, live, node_of, remove, replaced, said, service, shows, spread, task_lines, update,
+    waits_because,
 };
 
 use crate::is_spread;
@@ -31,32 +31,17 @@ pub(crate) fn constraints(cluster: &Cluster) -> Result<()> {
         (&["node.role==manager"], &["h1"]),
         (&["node.labels.zone==west"], &["h3"]),
         (&["node.labels.zone!=west"], &["h1", "h2"]),
-        (
-            &["node.labels.zone==east", "node.platform.os==linux"],
-            &["h2"],
-        ),
+        (&["node.labels.zone==east", "node.platform.os==linux"], &["h2"]),
         (&[&format!("node.id=={h3}")], &["h3"]),
         (&[&format!("node.ip=={address}")], &["h2"]),
-        (
-            &[&format!("node.ip!={address}/32"), "node.role==worker"],
-            &["h3"],
-        ),
+        (&[&format!("node.ip!={address}/32"), "node.role==worker"], &["h3"]),
     ] {
         let name = format!("placed-{}", services.len());
-        let flags: String = constraints
-            .iter()
-            .map(|text| format!("--constraint '{text}' "))
-            .collect();
-        create(
-            cluster,
-            &format!("--name {name} --replicas 2 {flags} {SLEEP}"),
-        )?;
+        let flags: String = constraints.iter().map(|text| format!("--constraint '{text}' ")).collect();
+        create(cluster, &format!("--name {name} --replicas 2 {flags} {SLEEP}"))?;
         cluster.wait_running(&name, 2, SOON)?;
         let found = spread(cluster, &name)?;
-        ensure!(
-            found.keys().eq(hosts),
-            "{constraints:?} gives {found:?}, not {hosts:?}"
-        );
+        ensure!(found.keys().eq(hosts), "{constraints:?} gives {found:?}, not {hosts:?}");
         services.push(name);
     }
     let names: Vec<_> = services.iter().map(String::as_str).collect();
@@ -69,10 +54,7 @@ pub(crate) fn constraints(cluster: &Cluster) -> Result<()> {
 /// A label that goes away takes the tasks with it; they wait and say why, until there is a place again.
 pub(crate) fn labels_that_change(cluster: &Cluster) -> Result<()> {
     said(cluster, "node update --label-add disk=ssd h3")?;
-    create(
-        cluster,
-        &format!("--name follows --constraint node.labels.disk==ssd {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name follows --constraint node.labels.disk==ssd {SLEEP}"))?;
     let before = live(cluster, "follows")?;
     ensure!(before.host == 3);
     said(cluster, "node update --label-rm disk h3")?;
@@ -81,10 +63,7 @@ pub(crate) fn labels_that_change(cluster: &Cluster) -> Result<()> {
     let table = said(cluster, "service ps --no-trunc follows")?;
     ensure!(table.contains(&format!("\"{why}\"")), "{table}");
     let table = said(cluster, "service ps follows")?;
-    ensure!(
-        table.contains("\"no suitable node (scheduling …\""),
-        "{table}"
-    );
+    ensure!(table.contains("\"no suitable node (scheduling …\""), "{table}");
     gone(cluster, &["follows"], SOON)?;
     let tasks = cluster.tasks("follows")?;
     let old = tasks.iter().find(|task| task["ID"] == before.task["ID"]);
@@ -104,17 +83,12 @@ pub(crate) fn refused_constraints(cluster: &Cluster) -> Result<()> {
     for (constraint, why) in [
         ("node.hostnam==h2", "key 'node.hostnam' is unknown"),
         ("zone==east", "key 'zone' is unknown"),
-        (
-            "node.hostname=h2",
-            "constraint expected one operator from ==, !=",
-        ),
+        ("node.hostname=h2", "constraint expected one operator from ==, !="),
         ("no de==h2", "key 'no de' is invalid"),
         ("node.hostname==", "value '' is invalid"),
         ("node.ip==nowhere", "value 'nowhere' is invalid"),
     ] {
-        let line = format!(
-            "service create --detach --no-resolve-image --name bad --constraint '{constraint}' {SLEEP}"
-        );
+        let line = format!("service create --detach --no-resolve-image --name bad --constraint '{constraint}' {SLEEP}");
         fails(cluster, &line, 1, why)?;
     }
     create(cluster, &format!("--name good --replicas 0 {SLEEP}"))?;
@@ -126,10 +100,7 @@ pub(crate) fn refused_constraints(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn maximum_for_each_node(cluster: &Cluster) -> Result<()> {
-    create(
-        cluster,
-        &format!("--name few --replicas 4 --replicas-max-per-node 1 {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name few --replicas 4 --replicas-max-per-node 1 {SLEEP}"))?;
     cluster.wait_running("few", 3, SOON)?;
     let why = "no suitable node (max replicas per node limit exceed)";
     waits_because(cluster, "few", 1, why)?;
@@ -141,28 +112,34 @@ pub(crate) fn maximum_for_each_node(cluster: &Cluster) -> Result<()> {
     remove(cluster, &["few"])
 }
 
+/// As many tasks for each value of a label, whatever the number of nodes that have it.
+pub(crate) fn preferences(cluster: &Cluster) -> Result<()> {
+    said(cluster, "node update --label-add zone=a h1")?;
+    said(cluster, "node update --label-add zone=a h2")?;
+    said(cluster, "node update --label-add zone=b h3")?;
+    let pref = "--placement-pref spread=node.labels.zone";
+    create(cluster, &format!("--name zones --replicas 4 {pref} {SLEEP}"))?;
+    cluster.wait_running("zones", 4, SOON)?;
+    is_spread(cluster, "zones", &[("h1", 1), ("h2", 1), ("h3", 2)])?;
+    for node in ["h1", "h2", "h3"] {
+        said(cluster, &format!("node update --label-rm zone {node}"))?;
+    }
+    remove(cluster, &["zones"])
+}
+
 pub(crate) fn reservations(cluster: &Cluster) -> Result<()> {
     let node = cluster.node(2)?;
     let resources = &node["Description"]["Resources"];
     let memory = resources["MemoryBytes"].as_u64().context("no memory")?;
     let cpus = resources["NanoCPUs"].as_u64().context("no CPUs")? / 1_000_000_000;
     let most = memory / 10 * 6;
-    create(
-        cluster,
-        &format!("--name big --replicas 3 --reserve-memory {most} {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name big --replicas 3 --reserve-memory {most} {SLEEP}"))?;
     cluster.wait_running("big", 3, SOON)?;
     is_spread(cluster, "big", &[("h1", 1), ("h2", 1), ("h3", 1)])?;
     let why = "no suitable node (insufficient resources on 3 nodes)";
-    create(
-        cluster,
-        &format!("--name next --reserve-memory {most} {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name next --reserve-memory {most} {SLEEP}"))?;
     waits_because(cluster, "next", 1, why)?;
-    create(
-        cluster,
-        &format!("--name never --reserve-cpu {} {SLEEP}", cpus + 1),
-    )?;
+    create(cluster, &format!("--name never --reserve-cpu {} {SLEEP}", cpus + 1))?;
     waits_because(cluster, "never", 1, why)?;
     // Limits and what is not reserved do not count.
     let line = format!("--name light --limit-cpu {cpus} --limit-memory {most} {SLEEP}");
@@ -201,10 +178,6 @@ pub(crate) fn history(cluster: &Cluster) -> Result<()> {
     })?;
     let tasks = cluster.tasks("old")?;
     let kept = tasks.iter().any(|task| task["ID"] == now.task["ID"]);
-    ensure!(
-        kept,
-        "the newest was forgotten: {}",
-        task_lines(cluster, "old")?
-    );
+    ensure!(kept, "the newest was forgotten: {}", task_lines(cluster, "old")?);
     remove(cluster, &["old"])
 }

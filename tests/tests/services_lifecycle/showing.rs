@@ -3,9 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, SLEEP, WEB_1};
-use swarm_tests::services::{
-    create, fails, fields, lines, node_of, remove, said, service, shows, swarm, task_lines,
-};
+use swarm_tests::services::{create, fails, fields, lines, node_of, remove, said, service, shows, swarm, task_lines};
 use swarm_tests::{SOON, says, text_at};
 
 use crate::creating::on_h2;
@@ -59,39 +57,20 @@ pub(crate) fn table_of_tasks(cluster: &Cluster) -> Result<()> {
     let tasks = cluster.running_tasks("slots")?;
     let first = tasks.iter().find(|task| task["Slot"] == 1);
     let first = first.context("no slot 1")?;
-    let container =
-        text_at(first, "/Status/ContainerStatus/ContainerID").context("no container")?;
+    let container = text_at(first, "/Status/ContainerStatus/ContainerID").context("no container")?;
     cluster.host(2).docker(&["kill", &container])?.ok()?;
     cluster.until("a successor", SOON, || {
         let tasks = cluster.running_tasks("slots")?;
         let is_new = tasks.iter().all(|task| task["ID"] != first["ID"]);
-        ensure!(
-            tasks.len() == 2 && is_new,
-            "{}",
-            task_lines(cluster, "slots")?
-        );
+        ensure!(tasks.len() == 2 && is_new, "{}", task_lines(cluster, "slots")?);
         Ok(())
     })?;
-    let headings = [
-        "ID",
-        "NAME",
-        "IMAGE",
-        "NODE",
-        "DESIRED STATE",
-        "CURRENT STATE",
-        "ERROR",
-        "PORTS",
-    ];
+    let headings = ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"];
     let rows = cells(&lines(cluster, "service ps slots")?, &headings)?;
     // One that ended stands below its successor.
     let wanted = [
         ["slots.1", "Running", "Running ", ""],
-        [
-            "\\_ slots.1",
-            "Shutdown",
-            "Failed ",
-            "\"task: non-zero exit (137)\"",
-        ],
+        ["\\_ slots.1", "Shutdown", "Failed ", "\"task: non-zero exit (137)\""],
         ["slots.2", "Running", "Running ", ""],
     ];
     ensure!(rows.len() == wanted.len(), "{rows:?}");
@@ -111,10 +90,7 @@ pub(crate) fn table_of_tasks(cluster: &Cluster) -> Result<()> {
     // Of several services, those that are missing are told at the end.
     let some = swarm(cluster, "service ps --format {{.Name}} none slots nothing")?;
     ensure!(some.stdout == "slots.1\nslots.1\nslots.2\n", "{some}");
-    ensure!(
-        some.code() == Some(1) && some.stderr == "no such service: nothing\n",
-        "{some}"
-    );
+    ensure!(some.code() == Some(1) && some.stderr == "no such service: nothing\n", "{some}");
     let missing = swarm(cluster, "service ps nothing")?;
     says(&missing, 1, "no such service: nothing")?;
     remove(cluster, &["slots", "none"])
@@ -123,15 +99,10 @@ pub(crate) fn table_of_tasks(cluster: &Cluster) -> Result<()> {
 pub(crate) fn formats(cluster: &Cluster) -> Result<()> {
     let id = on_h2(cluster, "front", 2, "")?;
     let of_front = "--filter name=front --format";
-    let line =
-        format!("service ls {of_front} '{{{{.Name}}}}:\\t{{{{.Replicas}}}} {{{{upper .Mode}}}}'");
+    let line = format!("service ls {of_front} '{{{{.Name}}}}:\\t{{{{.Replicas}}}} {{{{upper .Mode}}}}'");
     shows(cluster, &line, &["front:\t2/2 REPLICATED"])?;
     let line = format!("service ls {of_front} 'table {{{{.Name}}}}\\t{{{{.Image}}}}'");
-    shows(
-        cluster,
-        &line,
-        &["NAME      IMAGE", &format!("front     {SLEEP}")],
-    )?;
+    shows(cluster, &line, &["NAME      IMAGE", &format!("front     {SLEEP}")])?;
     shows(cluster, "service ls -q --filter name=front", &[&id[..12]])?;
     let row = swarm(cluster, &format!("service ls {of_front} json"))?.json()?;
     let wanted = json!({
@@ -153,10 +124,7 @@ pub(crate) fn formats(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn filters_of_services(cluster: &Cluster) -> Result<()> {
-    let id = create(
-        cluster,
-        &format!("--name front --label tier=web --replicas 0 {SLEEP}"),
-    )?;
+    let id = create(cluster, &format!("--name front --label tier=web --replicas 0 {SLEEP}"))?;
     let line = format!("--name frost --label tier=db --mode global {SLEEP}");
     create(cluster, &line)?;
     for (filters, wanted) in [
@@ -191,8 +159,7 @@ pub(crate) fn filters_of_tasks(cluster: &Cluster) -> Result<()> {
         ("desired-state=shutdown", &[]),
         (&format!("id={second}"), &["front.2 h2"]),
     ] {
-        let line =
-            format!("service ps --format '{{{{.Name}}}} {{{{.Node}}}}' --filter {filter} front");
+        let line = format!("service ps --format '{{{{.Name}}}} {{{{.Node}}}}' --filter {filter} front");
         shows(cluster, &line, wanted)?;
     }
     remove(cluster, &["front"])
@@ -201,11 +168,7 @@ pub(crate) fn filters_of_tasks(cluster: &Cluster) -> Result<()> {
 pub(crate) fn names(cluster: &Cluster) -> Result<()> {
     let id = create(cluster, &format!("--name known --replicas 0 {SLEEP}"))?;
     for word in ["known", &id, &id[..10]] {
-        shows(
-            cluster,
-            &format!("service inspect --format {{{{.ID}}}} {word}"),
-            &[&id],
-        )?;
+        shows(cluster, &format!("service inspect --format {{{{.ID}}}} {word}"), &[&id])?;
         let line = format!("service update --detach --label-add by={word} {word}");
         shows(cluster, &line, &[word])?;
         said(cluster, &format!("service ps {word}"))?;
@@ -218,16 +181,11 @@ pub(crate) fn names(cluster: &Cluster) -> Result<()> {
     let unnamed = create(cluster, &format!("--replicas 0 {SLEEP}"))?;
     let name = text_at(&service(cluster, &unnamed)?, "/Spec/Name").context("no name")?;
     let is_plain = |part: &str| part.chars().all(|c| c.is_ascii_lowercase());
-    let said = name
-        .split_once('_')
-        .is_some_and(|(a, b)| is_plain(a) && is_plain(b));
+    let said = name.split_once('_').is_some_and(|(a, b)| is_plain(a) && is_plain(b));
     ensure!(said, "{name}");
     // What is missing does not keep the others from being shown or removed.
     let some = swarm(cluster, "service inspect nothing known")?;
-    ensure!(
-        some.code() == Some(1) && some.stdout.contains(&id),
-        "{some}"
-    );
+    ensure!(some.code() == Some(1) && some.stdout.contains(&id), "{some}");
     ensure!(some.stderr == "no such service: nothing\n", "{some}");
     let some = swarm(cluster, "service rm nothing known")?;
     ensure!(some.code() == Some(1) && some.stdout == "known\n", "{some}");
@@ -285,11 +243,7 @@ pub(crate) fn inspect(cluster: &Cluster) -> Result<()> {
         ensure!(shown, "{line:?} is missing:\n{pretty}");
     }
     let both = swarm(cluster, "service inspect --pretty --format {{.ID}} look")?;
-    says(
-        &both,
-        1,
-        "--format is incompatible with human friendly format",
-    )?;
+    says(&both, 1, "--format is incompatible with human friendly format")?;
     let line = "service inspect --format '{{json .Spec.Labels}}' look";
     shows(cluster, line, &["{\"a\":\"b\"}"])?;
     remove(cluster, &["look"])
