@@ -87,11 +87,7 @@ fn dial_text(cause: &io::Error) -> String {
     }
     let text = cause.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
-    if cause.raw_os_error().is_some() {
-        format!("connect: {}", words.to_lowercase())
-    } else {
-        words.to_owned()
-    }
+    if cause.raw_os_error().is_some() { format!("connect: {}", words.to_lowercase()) } else { words.to_owned() }
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {
@@ -116,51 +112,31 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Connects to `addr` (`HOST:PORT`). The connection's driver is spawned and ends with the connection.
-    pub(crate) async fn connect(
-        addr: &str,
-        config: ClientConfig,
-        name: ServerName<'static>,
-    ) -> Result<Self, CallError> {
-        let connect = |cause| CallError::Connect {
-            addr: addr.to_owned(),
-            cause,
-        };
+    pub(crate) async fn connect(addr: &str, config: ClientConfig, name: ServerName<'static>) -> Result<Self, CallError> {
+        let connect = |cause| CallError::Connect { addr: addr.to_owned(), cause };
         let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut));
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr))
-            .await
-            .unwrap_or_else(late)
-            .map_err(connect)?;
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await.unwrap_or_else(late).map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let local = stream.local_addr().map_err(connect)?;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
         let tls = timeout(CONNECT_TIMEOUT, handshake)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|cause| CallError::Tls {
-                addr: addr.to_owned(),
-                cause,
-            })?;
+            .map_err(|cause| CallError::Tls { addr: addr.to_owned(), cause })?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .handshake(TokioIo::new(tls))
             .await
-            .map_err(|cause| CallError::Broken {
-                addr: addr.to_owned(),
-                cause,
-            })?;
+            .map_err(|cause| CallError::Broken { addr: addr.to_owned(), cause })?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever uses the connection gets the error too.
                 tracing::debug!(%error, "connection to a manager broke");
             }
         });
-        Ok(Self {
-            sender,
-            addr: addr.to_owned(),
-            local,
-        })
+        Ok(Self { sender, addr: addr.to_owned(), local })
     }
 
     /// This host's address on the way to the manager.
@@ -169,100 +145,57 @@ where
     }
 
     /// Sends a request; a refusal becomes [`CallError::Refused`].
-    pub(crate) async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: B,
-    ) -> Result<Response<Incoming>, CallError> {
+    pub(crate) async fn send(&mut self, method: Method, path: &str, content_type: &str, body: B) -> Result<Response<Incoming>, CallError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://swarm-manager{path}"))
             .header(header::CONTENT_TYPE, content_type)
             .body(body)
             .expect("paths and content types are constants");
-        let response = self
-            .sender
-            .send_request(request)
-            .await
-            .map_err(|cause| self.broken(cause))?;
+        let response = self.sender.send_request(request).await.map_err(|cause| self.broken(cause))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let body = self.collect(response).await?;
-        Err(CallError::Refused {
-            status,
-            message: refusal_text(status, &body),
-        })
+        Err(CallError::Refused { status, message: refusal_text(status, &body) })
     }
 
     async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, CallError> {
-        let collected = timeout(
-            CALL_TIMEOUT,
-            Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect(),
-        )
-        .await;
-        match collected.map_err(|_| CallError::Timeout {
-            addr: self.addr.clone(),
-        })? {
+        let collected = timeout(CALL_TIMEOUT, Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect()).await;
+        match collected.map_err(|_| CallError::Timeout { addr: self.addr.clone() })? {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) => match error.downcast::<hyper::Error>() {
                 Ok(cause) => Err(self.broken(*cause)),
-                Err(other) => Err(CallError::Answer {
-                    addr: self.addr.clone(),
-                    what: other.to_string(),
-                }),
+                Err(other) => Err(CallError::Answer { addr: self.addr.clone(), what: other.to_string() }),
             },
         }
     }
 
     fn broken(&self, cause: hyper::Error) -> CallError {
-        CallError::Broken {
-            addr: self.addr.clone(),
-            cause,
-        }
+        CallError::Broken { addr: self.addr.clone(), cause }
     }
 }
 
 impl ClusterPort<Full<Bytes>> {
     /// A short call: a JSON value or nothing out, text in.
-    pub(crate) async fn call<T: Serialize>(
-        &mut self,
-        method: Method,
-        path: &str,
-        request: Option<&T>,
-    ) -> Result<Bytes, CallError> {
+    pub(crate) async fn call<T: Serialize>(&mut self, method: Method, path: &str, request: Option<&T>) -> Result<Bytes, CallError> {
         let body = match request {
-            Some(value) => {
-                serde_json::to_vec(value).expect("requests of this crate are plain JSON")
-            }
+            Some(value) => serde_json::to_vec(value).expect("requests of this crate are plain JSON"),
             None => Vec::new(),
         };
         let addr = self.addr.clone();
         let called = async {
-            let response = self
-                .send(method, path, "application/json", Full::from(body))
-                .await?;
+            let response = self.send(method, path, "application/json", Full::from(body)).await?;
             self.collect(response).await
         };
-        timeout(CALL_TIMEOUT, called)
-            .await
-            .map_err(|_| CallError::Timeout { addr })?
+        timeout(CALL_TIMEOUT, called).await.map_err(|_| CallError::Timeout { addr })?
     }
 
     /// A short call with JSON both ways.
-    pub(crate) async fn call_json<T: Serialize, R: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        request: &T,
-    ) -> Result<R, CallError> {
+    pub(crate) async fn call_json<T: Serialize, R: DeserializeOwned>(&mut self, path: &str, request: &T) -> Result<R, CallError> {
         let body = self.call(Method::POST, path, Some(request)).await?;
-        serde_json::from_slice(&body).map_err(|error| CallError::Answer {
-            addr: self.addr.clone(),
-            what: error.to_string(),
-        })
+        serde_json::from_slice(&body).map_err(|error| CallError::Answer { addr: self.addr.clone(), what: error.to_string() })
     }
 }
 
@@ -285,10 +218,7 @@ mod tests {
 
     #[test]
     fn refusals_keep_the_managers_words() {
-        assert_eq!(
-            refusal_text(StatusCode::FORBIDDEN, br#"{"message":"no"}"#),
-            "no"
-        );
+        assert_eq!(refusal_text(StatusCode::FORBIDDEN, br#"{"message":"no"}"#), "no");
         assert_eq!(refusal_text(StatusCode::FORBIDDEN, b"plain\n"), "plain");
         assert_eq!(refusal_text(StatusCode::FORBIDDEN, b""), "403 Forbidden");
     }

@@ -25,11 +25,7 @@ const PREFER_OFFLINE: &str = "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE";
 
 /// The command line.
 #[derive(Debug, clap::Parser)]
-#[command(
-    name = "swarm-agent",
-    version,
-    about = "Runs this host's part of a swarm"
-)]
+#[command(name = "swarm-agent", version, about = "Runs this host's part of a swarm")]
 pub struct Flags {
     /// Configuration file (TOML) with the same keys as these flags; flags win
     #[arg(long, value_name = "FILE")]
@@ -258,28 +254,19 @@ impl Flags {
             Some(path) => read_file(path)?,
             None => Settings::default(),
         };
-        self.settings
-            .over(file)
-            .complete(&Surroundings::of_this_process())
+        self.settings.over(file).complete(&Surroundings::of_this_process())
     }
 }
 
 fn read_file(path: &Path) -> Result<Settings, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Parse {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
 }
 
 impl Settings {
     /// These settings, and `below` where these say nothing. A list is taken whole from one of the two.
     fn over(self, below: Self) -> Self {
-        let list =
-            |above: Vec<String>, below: Vec<String>| if above.is_empty() { below } else { above };
+        let list = |above: Vec<String>, below: Vec<String>| if above.is_empty() { below } else { above };
         Self {
             state_dir: self.state_dir.or(below.state_dir),
             host: list(self.host, below.host),
@@ -302,11 +289,7 @@ impl Settings {
         let tls = self.tls_files(&around.cert_dir);
         let port = if tls.is_some() { PORT_TLS } else { PORT_PLAIN };
         let mut hosts = Vec::new();
-        for value in if self.host.is_empty() {
-            vec![HOST.to_owned()]
-        } else {
-            self.host
-        } {
+        for value in if self.host.is_empty() { vec![HOST.to_owned()] } else { self.host } {
             let host = endpoint("host", &value, port)?;
             if hosts.contains(&host) {
                 return Err(ConfigError::HostTwice(value));
@@ -325,14 +308,8 @@ impl Settings {
             tls,
             docker_host: endpoint("docker-host", docker_host, PORT_PLAIN)?,
             hostname,
-            labels: self
-                .label
-                .iter()
-                .map(|label| parse_label(label))
-                .collect::<Result<_, _>>()?,
-            manager_bin: self
-                .manager_bin
-                .unwrap_or_else(|| find_manager(around.exe.as_deref())),
+            labels: self.label.iter().map(|label| parse_label(label)).collect::<Result<_, _>>()?,
+            manager_bin: self.manager_bin.unwrap_or_else(|| find_manager(around.exe.as_deref())),
             default_advertise_addr: self.default_advertise_addr.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
@@ -343,8 +320,7 @@ impl Settings {
     /// As dockerd does it: `--tlsverify` switches TLS on and asks clients for certificates, `--tls` alone does not ask.
     fn tls_files(&self, cert_dir: &Path) -> Option<TlsFiles> {
         let verify = self.tlsverify.unwrap_or(false);
-        let file =
-            |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| cert_dir.join(name));
+        let file = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| cert_dir.join(name));
         (verify || self.tls.unwrap_or(false)).then(|| TlsFiles {
             cert: file(&self.tlscert, "cert.pem"),
             key: file(&self.tlskey, "key.pem"),
@@ -354,33 +330,24 @@ impl Settings {
 }
 
 fn endpoint(key: &'static str, value: &str, default_port: u16) -> Result<Endpoint, ConfigError> {
-    Endpoint::parse(value, default_port).map_err(|source| ConfigError::Host {
-        key,
-        value: value.to_owned(),
-        source,
-    })
+    Endpoint::parse(value, default_port).map_err(|source| ConfigError::Host { key, value: value.to_owned(), source })
 }
 
 fn parse_label(label: &str) -> Result<(String, String), ConfigError> {
     match label.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.to_owned()))
-        }
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err(ConfigError::Label(label.to_owned())),
     }
 }
 
 fn find_manager(exe: Option<&Path>) -> PathBuf {
     let beside = exe.and_then(Path::parent).map(|dir| dir.join(MANAGER));
-    beside
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| MANAGER.into())
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| MANAGER.into())
 }
 
 fn system_hostname() -> Result<String, ConfigError> {
     let name = nix::unistd::gethostname().map_err(|errno| ConfigError::Hostname(errno.into()))?;
-    name.into_string()
-        .map_err(|_| ConfigError::Hostname(io::Error::other("it is not UTF-8")))
+    name.into_string().map_err(|_| ConfigError::Hostname(io::Error::other("it is not UTF-8")))
 }
 
 impl Config {
@@ -411,17 +378,11 @@ mod tests {
     use clap::Parser as _;
 
     fn settings(args: &[&str]) -> Settings {
-        Flags::try_parse_from([&["swarm-agent"], args].concat())
-            .expect("flags parse")
-            .settings
+        Flags::try_parse_from([&["swarm-agent"], args].concat()).expect("flags parse").settings
     }
 
     fn complete(settings: Settings) -> Result<Config, ConfigError> {
-        let around = Surroundings {
-            prefer_offline: None,
-            cert_dir: "/certs".into(),
-            exe: None,
-        };
+        let around = Surroundings { prefer_offline: None, cert_dir: "/certs".into(), exe: None };
         settings.complete(&around)
     }
 
@@ -429,22 +390,9 @@ mod tests {
     fn without_anything_it_is_dockers_neighbour() {
         let config = complete(settings(&[])).expect("completes");
         assert_eq!(config.state_dir, Path::new("/var/lib/swarm"));
-        assert_eq!(
-            config.hosts,
-            [Endpoint::Unix("/run/swarm/swarm.sock".into())]
-        );
-        assert_eq!(
-            config.docker_host,
-            Endpoint::Unix("/var/run/docker.sock".into())
-        );
-        assert_eq!(
-            (
-                config.tls.is_none(),
-                config.log_level,
-                config.prefer_offline_images
-            ),
-            (true, LogLevel::Info, false)
-        );
+        assert_eq!(config.hosts, [Endpoint::Unix("/run/swarm/swarm.sock".into())]);
+        assert_eq!(config.docker_host, Endpoint::Unix("/var/run/docker.sock".into()));
+        assert_eq!((config.tls.is_none(), config.log_level, config.prefer_offline_images), (true, LogLevel::Info, false));
         assert_eq!(config.manager_bin, Path::new("swarm-manager"));
         assert!(!config.hostname.is_empty());
     }
@@ -455,10 +403,7 @@ mod tests {
             "state-dir = \"/a\"\nhost = [\"unix:///f.sock\"]\nlabel = [\"a=1\", \"b=2\"]\nlog-level = \"debug\"\ntlsverify = true\n",
         )
         .expect("file parses");
-        let config = complete(
-            settings(&["--label", "c=x=y", "--state-dir=/b", "--tlsverify=false"]).over(file),
-        )
-        .expect("completes");
+        let config = complete(settings(&["--label", "c=x=y", "--state-dir=/b", "--tlsverify=false"]).over(file)).expect("completes");
         assert_eq!(config.state_dir, Path::new("/b"));
         assert_eq!(config.hosts, [Endpoint::Unix("/f.sock".into())]);
         assert_eq!(config.labels, Labels::from([("c".into(), "x=y".into())]));
@@ -467,11 +412,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_wrong_types_are_refused_by_name() {
-        let refused = |text| {
-            toml::from_str::<Settings>(text)
-                .expect_err("is refused")
-                .to_string()
-        };
+        let refused = |text| toml::from_str::<Settings>(text).expect_err("is refused").to_string();
         assert!(refused("statedir = \"/a\"").contains("unknown field `statedir`"));
         assert!(refused("config = \"/a\"").contains("unknown field `config`"));
         assert!(refused("host = \"unix:///a\"").contains("host"));
@@ -489,65 +430,28 @@ mod tests {
         assert_eq!(tls(&["--tls"]), Some(files(None)));
         assert_eq!(tls(&["--tlsverify"]), Some(files(Some("/certs/ca.pem"))));
         assert_eq!(tls(&["--tls", "--tlscacert", "/x"]), Some(files(None)));
-        assert_eq!(
-            tls(&["--tlsverify", "--tlscacert", "/x"]),
-            Some(files(Some("/x")))
-        );
+        assert_eq!(tls(&["--tlsverify", "--tlscacert", "/x"]), Some(files(Some("/x"))));
     }
 
     #[test]
     fn clear_text_beyond_this_machine_is_noticed() {
         let exposed = |args: &[&str]| {
             let config = complete(settings(args)).expect("completes");
-            config
-                .exposed_hosts()
-                .iter()
-                .map(|host| host.to_string())
-                .collect::<Vec<_>>()
-                .join(" ")
+            config.exposed_hosts().iter().map(|host| host.to_string()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(
-            exposed(&[
-                "-H",
-                "tcp://127.0.0.1:1",
-                "-H",
-                "unix:///s",
-                "-H",
-                "tcp://[::1]:1"
-            ]),
-            ""
-        );
-        assert_eq!(
-            exposed(&["-H", "tcp://0.0.0.0:1", "-H", "tcp://10.0.0.1"]),
-            "tcp://0.0.0.0:1 tcp://10.0.0.1:2375"
-        );
-        assert_eq!(
-            exposed(&["--tls", "-H", "tcp://10.0.0.1"]),
-            "tcp://10.0.0.1:2376"
-        );
+        assert_eq!(exposed(&["-H", "tcp://127.0.0.1:1", "-H", "unix:///s", "-H", "tcp://[::1]:1"]), "");
+        assert_eq!(exposed(&["-H", "tcp://0.0.0.0:1", "-H", "tcp://10.0.0.1"]), "tcp://0.0.0.0:1 tcp://10.0.0.1:2375");
+        assert_eq!(exposed(&["--tls", "-H", "tcp://10.0.0.1"]), "tcp://10.0.0.1:2376");
         assert_eq!(exposed(&["--tlsverify", "-H", "tcp://10.0.0.1"]), "");
     }
 
     #[test]
     fn bad_values_are_named() {
-        let refused = |args: &[&str]| {
-            complete(settings(args))
-                .expect_err("is refused")
-                .to_string()
-        };
+        let refused = |args: &[&str]| complete(settings(args)).expect_err("is refused").to_string();
         assert_eq!(refused(&["-H", "http://x"]), "invalid host \"http://x\"");
-        assert_eq!(
-            refused(&["-H", "unix:///a", "-H", "unix:///a"]),
-            "host \"unix:///a\" is given twice"
-        );
-        assert_eq!(
-            refused(&["--docker-host", "unix://"]),
-            "invalid docker-host \"unix://\""
-        );
-        assert_eq!(
-            refused(&["--label", "x"]),
-            "invalid label \"x\": expected KEY=VALUE"
-        );
+        assert_eq!(refused(&["-H", "unix:///a", "-H", "unix:///a"]), "host \"unix:///a\" is given twice");
+        assert_eq!(refused(&["--docker-host", "unix://"]), "invalid docker-host \"unix://\"");
+        assert_eq!(refused(&["--label", "x"]), "invalid label \"x\": expected KEY=VALUE");
         assert_eq!(refused(&["--hostname", " "]), "hostname must not be empty");
     }
 }

@@ -20,11 +20,7 @@ mod tests {
     #[test]
     fn every_source_is_told() {
         let io = std::io::Error::other("disk full");
-        let error = crate::identity::record::RecordError::Io {
-            verb: "write",
-            path: "/a".into(),
-            source: io,
-        };
+        let error = crate::identity::record::RecordError::Io { verb: "write", path: "/a".into(), source: io };
         assert_eq!(super::chain(&error), "could not write /a: disk full");
     }
 }

@@ -4,9 +4,7 @@
 
 use serde::Deserialize;
 use std::{future::Future, pin::Pin};
-use swarm_types::{
-    ClusterId, InitRequest, JoinRequest, LocalNodeState, NodeId, RemoteManager, Swarm,
-};
+use swarm_types::{ClusterId, InitRequest, JoinRequest, LocalNodeState, NodeId, RemoteManager, Swarm};
 
 /// An operation under way. Dropping it does not undo what was asked.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -124,24 +122,16 @@ pub enum AddressError {
     #[error("could not parse listen address {0}")]
     ListenForm(String),
     /// Neither an interface nor an IP address.
-    #[error(
-        "listen address must be an IP address or network interface (with optional port number)"
-    )]
+    #[error("listen address must be an IP address or network interface (with optional port number)")]
     Listen,
     /// Neither an interface nor an IP address others could use.
-    #[error(
-        "advertise address must be a non-zero IP address or network interface (with optional port number)"
-    )]
+    #[error("advertise address must be a non-zero IP address or network interface (with optional port number)")]
     Advertise,
     /// The configured one is neither an interface nor an IP address others could use.
-    #[error(
-        "default advertise address must be a non-zero IP address or network interface (without a port number)"
-    )]
+    #[error("default advertise address must be a non-zero IP address or network interface (without a port number)")]
     DefaultAdvertise,
     /// Neither an interface nor an IP address others could use.
-    #[error(
-        "data path address must be a non-zero IP address or network interface (without a port number)"
-    )]
+    #[error("data path address must be a non-zero IP address or network interface (without a port number)")]
     DataPath,
     /// The named interface has several addresses of one family.
     #[error("interface {name} has more than one {family} address ({first} and {second})")]
@@ -162,9 +152,7 @@ pub enum AddressError {
     #[error("could not find the system's IP address")]
     NotFound,
     /// Several addresses to advertise were found.
-    #[error(
-        "could not choose an IP address to advertise since this system has multiple addresses on {0}"
-    )]
+    #[error("could not choose an IP address to advertise since this system has multiple addresses on {0}")]
     Ambiguous(String),
     /// The address to advertise is not of this host, and none of this host's can be chosen to listen on.
     #[error(
@@ -233,9 +221,7 @@ pub enum JoinError {
         message: String,
     },
     /// No manager answers under the named address.
-    #[error(
-        "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing {0}\""
-    )]
+    #[error("rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing {0}\"")]
     Unavailable(String),
     /// What answered is not a manager of a swarm.
     #[error("{0}")]

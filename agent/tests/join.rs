@@ -19,10 +19,7 @@ use swarm_types::{Availability, NodeId, Role};
 
 fn plan(remote: &str, token: &JoinToken) -> JoinPlan {
     JoinPlan {
-        listen: HostPort {
-            host: "0.0.0.0".parse().expect("an address"),
-            port: 2377,
-        },
+        listen: HostPort { host: "0.0.0.0".parse().expect("an address"), port: 2377 },
         advertise: None,
         data_path: None,
         remote: remote.to_owned(),
@@ -32,25 +29,15 @@ fn plan(remote: &str, token: &JoinToken) -> JoinPlan {
 }
 
 async fn join(cluster: &FakeCluster, token: &JoinToken) -> Result<Joined, JoinError> {
-    soon(
-        "joining",
-        bootstrap(&plan(&cluster.addr.to_string(), token)),
-    )
-    .await
+    soon("joining", bootstrap(&plan(&cluster.addr.to_string(), token))).await
 }
 
 #[tokio::test]
 async fn the_token_decides_the_role_and_everything_is_saved() {
     let cluster = FakeCluster::start().await;
-    for (token, role) in [
-        (&cluster.shared.worker_token, Role::Worker),
-        (&cluster.shared.manager_token, Role::Manager),
-    ] {
+    for (token, role) in [(&cluster.shared.worker_token, Role::Worker), (&cluster.shared.manager_token, Role::Manager)] {
         let joined = join(&cluster, token).await.expect("joins");
-        assert_eq!(
-            (joined.issued.role, joined.issued.cluster_id),
-            (role, cluster.shared.cluster_id)
-        );
+        assert_eq!((joined.issued.role, joined.issued.cluster_id), (role, cluster.shared.cluster_id));
 
         let dir = tempfile::tempdir().expect("a folder");
         let (file, certificates) = (RecordFile::new(dir.path()), CertStore::new(dir.path()));
@@ -59,30 +46,18 @@ async fn the_token_decides_the_role_and_everything_is_saved() {
         assert_eq!(record.managers, [cluster.remote()]);
         let stored = certificates.load().expect("loads").expect("is there");
         let id = NodeId::parse(&stored.credentials.identity().node_id).expect("an id");
-        assert_eq!(
-            settle(file.load().expect("loads"), Some(id)),
-            Found::Member(record)
-        );
+        assert_eq!(settle(file.load().expect("loads"), Some(id)), Found::Member(record));
     }
-    assert_eq!(
-        cluster.asked()[..2],
-        ["GET /ca/root by nobody", "POST /ca/issue by nobody"]
-    );
+    assert_eq!(cluster.asked()[..2], ["GET /ca/root by nobody", "POST /ca/issue by nobody"]);
 }
 
 #[tokio::test]
 async fn nothing_is_sent_to_a_cluster_with_another_root() {
     let cluster = FakeCluster::start().await;
     let other = FakeCluster::start().await;
-    let refused = join(&cluster, &other.shared.worker_token)
-        .await
-        .expect_err("is refused")
-        .to_string();
+    let refused = join(&cluster, &other.shared.worker_token).await.expect_err("is refused").to_string();
     let expected = other.shared.ca.roots().digest().hex();
-    assert_eq!(
-        refused,
-        format!("remote CA does not match fingerprint. Expected: {expected}")
-    );
+    assert_eq!(refused, format!("remote CA does not match fingerprint. Expected: {expected}"));
     assert_eq!(cluster.asked(), ["GET /ca/root by nobody"]);
 }
 
@@ -99,19 +74,12 @@ async fn a_foreign_secret_is_refused_in_dockers_words() {
 #[tokio::test]
 async fn a_cluster_without_a_leader_is_waited_for() {
     let cluster = FakeCluster::start().await;
-    *cluster.shared.refusal.lock().expect("not poisoned") =
-        Some((StatusCode::SERVICE_UNAVAILABLE, "no leader".into()));
-    let (to, token) = (
-        cluster.addr.to_string(),
-        cluster.shared.worker_token.clone(),
-    );
+    *cluster.shared.refusal.lock().expect("not poisoned") = Some((StatusCode::SERVICE_UNAVAILABLE, "no leader".into()));
+    let (to, token) = (cluster.addr.to_string(), cluster.shared.worker_token.clone());
     let joining = tokio::spawn(async move { bootstrap(&plan(&to, &token)).await });
     support::until("a request is refused", || cluster.asked().len() >= 2).await;
     *cluster.shared.refusal.lock().expect("not poisoned") = None;
-    soon("joining", joining)
-        .await
-        .expect("no panic")
-        .expect("joins");
+    soon("joining", joining).await.expect("no panic").expect("joins");
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,9 +89,7 @@ async fn a_closed_port_is_named_after_five_attempts() {
     drop(free);
     let cluster = FakeCluster::start().await;
     let begun = tokio::time::Instant::now();
-    let error = bootstrap(&plan(&addr, &cluster.shared.worker_token))
-        .await
-        .expect_err("is refused");
+    let error = bootstrap(&plan(&addr, &cluster.shared.worker_token)).await.expect_err("is refused");
     assert_eq!(
         error.to_string(),
         format!(
@@ -136,9 +102,7 @@ async fn a_closed_port_is_named_after_five_attempts() {
 
 #[tokio::test]
 async fn something_else_than_a_manager_is_no_manager() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("binds");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let addr = listener.local_addr().expect("is bound").to_string();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -147,12 +111,7 @@ async fn something_else_than_a_manager_is_no_manager() {
     });
     let cluster = FakeCluster::start().await;
     let begun = Instant::now();
-    let error = soon(
-        "a refusal",
-        bootstrap(&plan(&addr, &cluster.shared.worker_token)),
-    )
-    .await
-    .expect_err("is refused");
+    let error = soon("a refusal", bootstrap(&plan(&addr, &cluster.shared.worker_token))).await.expect_err("is refused");
     assert!(matches!(error, JoinError::NotManager(_)), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(15));
 }

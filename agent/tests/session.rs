@@ -34,10 +34,7 @@ impl FakeTasks {
     }
 
     fn report(&self, n: u8) {
-        let report = StatusReport {
-            task_id: TaskId::from_random([n; 16]),
-            status: TaskStatus::default(),
-        };
+        let report = StatusReport { task_id: TaskId::from_random([n; 16]), status: TaskStatus::default() };
         self.0.unreported.lock().expect("not poisoned").push(report);
         self.0.changed.send_modify(|count| *count += 1);
     }
@@ -62,11 +59,7 @@ impl Tasks for FakeTasks {
         self.0.unreported.lock().expect("not poisoned").clone()
     }
     async fn taken(&self, reports: &[StatusReport]) {
-        self.0
-            .unreported
-            .lock()
-            .expect("not poisoned")
-            .retain(|report| !reports.contains(report));
+        self.0.unreported.lock().expect("not poisoned").retain(|report| !reports.contains(report));
     }
     async fn report_all_again(&self) {
         *self.0.told_again.lock().expect("not poisoned") += 1;
@@ -89,18 +82,9 @@ impl Bench {
     fn new(cluster: &FakeCluster, managers: Vec<RemoteManager>, own: Vec<String>) -> Self {
         let node_id = NodeId::from_random([1; 16]);
         let key = NodeKey::generate().expect("a key");
-        let subject = NodeSubject {
-            node_id: node_id.as_str(),
-            role: Role::Worker,
-            cluster_id: cluster.shared.cluster_id.as_str(),
-        };
+        let subject = NodeSubject { node_id: node_id.as_str(), role: Role::Worker, cluster_id: cluster.shared.cluster_id.as_str() };
         let csr = key.csr_pem().expect("a request");
-        let chain = cluster.shared.ca.sign_csr(
-            &csr,
-            subject,
-            support::cluster::VALIDITY,
-            std::time::SystemTime::now(),
-        );
+        let chain = cluster.shared.ca.sign_csr(&csr, subject, support::cluster::VALIDITY, std::time::SystemTime::now());
         let credentials = Credentials::new(&chain.expect("signs"), key).expect("credentials");
         let tasks = FakeTasks::new();
         let managers = watch::channel(managers).0;
@@ -121,15 +105,7 @@ impl Bench {
             state: Arc::new(state_sender),
             stop: stop.clone(),
         };
-        Self {
-            tasks,
-            managers,
-            description,
-            orders,
-            state,
-            stop,
-            session: tokio::spawn(session.run()),
-        }
+        Self { tasks, managers, description, orders, state, stop, session: tokio::spawn(session.run()) }
     }
 }
 
@@ -152,35 +128,23 @@ async fn a_session_is_welcome_beats_reports_and_says_goodbye() {
     let mut peer = cluster.session().await;
     peer.welcome().await;
     let first = peer.hear().await;
-    assert!(
-        matches!(&first, FromAgent::Statuses { seq: 1, reports } if reports.len() == 1),
-        "{first:?}"
-    );
+    assert!(matches!(&first, FromAgent::Statuses { seq: 1, reports } if reports.len() == 1), "{first:?}");
     // What changes while a batch is under way goes with the next one.
     bench.tasks.report(2);
     bench.tasks.report(3);
     peer.say(&FromManager::StatusesTaken { seq: 1 }).await;
     let second = peer.hear().await;
-    assert!(
-        matches!(&second, FromAgent::Statuses { seq: 2, reports } if reports.len() == 2),
-        "{second:?}"
-    );
+    assert!(matches!(&second, FromAgent::Statuses { seq: 2, reports } if reports.len() == 2), "{second:?}");
     peer.say(&FromManager::StatusesTaken { seq: 2 }).await;
     assert_eq!(peer.hear().await, FromAgent::Heartbeat);
     assert_eq!(peer.hear().await, FromAgent::Heartbeat);
 
-    let changed = NodeDescription {
-        hostname: "other".into(),
-        ..NodeDescription::default()
-    };
+    let changed = NodeDescription { hostname: "other".into(), ..NodeDescription::default() };
     bench.description.send_replace(Some(changed.clone()));
     assert_eq!(peer.hear().await, FromAgent::Description(Box::new(changed)));
 
     let state = bench.state.borrow().clone();
-    assert_eq!(
-        (state.manager, state.was_welcome),
-        (Some(cluster.addr.to_string()), true)
-    );
+    assert_eq!((state.manager, state.was_welcome), (Some(cluster.addr.to_string()), true));
     assert_eq!(*bench.tasks.0.told_again.lock().expect("not poisoned"), 1);
     bench.stop.cancel();
     loop {
@@ -199,15 +163,10 @@ async fn a_gap_in_assignments_brings_a_new_session() {
     let mut peer = cluster.session().await;
     peer.welcome().await;
     peer.say(&assign(None, 7)).await;
-    until("the assignment is taken", || {
-        bench.tasks.generation() == Generation(7)
-    })
-    .await;
+    until("the assignment is taken", || bench.tasks.generation() == Generation(7)).await;
     peer.say(&assign(Some(8), 9)).await;
     let mut peer = cluster.session().await;
-    let FromAgent::Hello(hello) = peer.hear().await else {
-        panic!("a session begins with a Hello")
-    };
+    let FromAgent::Hello(hello) = peer.hear().await else { panic!("a session begins with a Hello") };
     assert_eq!(hello.generation, Generation(7));
     bench.stop.cancel();
 }
@@ -219,28 +178,11 @@ async fn orders_come_through_and_old_ones_do_not() {
     let mut orders = bench.orders.subscribe();
     let mut peer = cluster.session().await;
     peer.welcome().await;
-    peer.say(&FromManager::Node(
-        cluster.orders(9, swarm_types::Role::Manager),
-    ))
-    .await;
-    soon("orders", orders.changed())
-        .await
-        .expect("the session runs");
-    peer.say(&FromManager::Node(
-        cluster.orders(8, swarm_types::Role::Worker),
-    ))
-    .await;
-    peer.say(&FromManager::Node(
-        cluster.orders(10, swarm_types::Role::Manager),
-    ))
-    .await;
-    until("the newest orders come", || {
-        orders
-            .borrow()
-            .as_ref()
-            .is_some_and(|o| o.generation == Generation(10))
-    })
-    .await;
+    peer.say(&FromManager::Node(cluster.orders(9, swarm_types::Role::Manager))).await;
+    soon("orders", orders.changed()).await.expect("the session runs");
+    peer.say(&FromManager::Node(cluster.orders(8, swarm_types::Role::Worker))).await;
+    peer.say(&FromManager::Node(cluster.orders(10, swarm_types::Role::Manager))).await;
+    until("the newest orders come", || orders.borrow().as_ref().is_some_and(|o| o.generation == Generation(10))).await;
     bench.stop.cancel();
 }
 
@@ -248,26 +190,15 @@ async fn orders_come_through_and_old_ones_do_not() {
 async fn the_next_manager_is_tried_when_one_is_gone_or_silent() {
     let mut cluster = FakeCluster::start().await;
     // A port that accepts and never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("binds");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let own = silent.local_addr().expect("is bound").to_string();
     let begun = std::time::Instant::now();
     let bench = Bench::new(&cluster, vec![cluster.remote()], vec![own]);
     let mut peer = cluster.session().await;
-    assert!(
-        begun.elapsed() >= Duration::from_secs(4),
-        "the own manager comes first"
-    );
+    assert!(begun.elapsed() >= Duration::from_secs(4), "the own manager comes first");
     peer.welcome().await;
-    peer.say(&FromManager::Close(CloseReason::Elsewhere(
-        "stopping".into(),
-    )))
-    .await;
-    until("the end is told", || {
-        bench.state.borrow().error.contains("stopping")
-    })
-    .await;
+    peer.say(&FromManager::Close(CloseReason::Elsewhere("stopping".into()))).await;
+    until("the end is told", || bench.state.borrow().error.contains("stopping")).await;
     assert_eq!(bench.state.borrow().manager, None);
     bench.stop.cancel();
 }
@@ -283,11 +214,7 @@ async fn a_removed_node_is_told_and_asks_no_more() {
     let words = "rpc error: code = PermissionDenied desc = Permission denied: node 02cpx0h9c3gfeb4vd5oj7n5y9 was removed from swarm";
     let error = bench.state.borrow().error.clone();
     assert_eq!(error.split(" node ").next(), words.split(" node ").next());
-    assert!(
-        tokio::time::timeout(Duration::from_secs(2), cluster.session_or_never())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(2), cluster.session_or_never()).await.is_err());
     // News of managers change nothing about a removal.
     bench.managers.send_replace(vec![]);
     bench.stop.cancel();

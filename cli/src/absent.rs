@@ -41,13 +41,9 @@ mod tests {
 
     #[test]
     fn null_is_as_good_as_nothing() {
-        let text =
-            br#"{"Hostname": "h", "Engine": {"Plugins": null, "Labels": null}, "Resources": null}"#;
+        let text = br#"{"Hostname": "h", "Engine": {"Plugins": null, "Labels": null}, "Resources": null}"#;
         let read: NodeDescription = read_text(text).expect("reads");
-        let expected = NodeDescription {
-            hostname: "h".into(),
-            ..NodeDescription::default()
-        };
+        let expected = NodeDescription { hostname: "h".into(), ..NodeDescription::default() };
         assert_eq!(read, expected);
         assert!(read_text::<NodeDescription>(b"{\"Hostname\": 1}").is_err());
     }

@@ -93,8 +93,7 @@ pub(crate) fn run(mut words: Vec<String>) -> Outcome {
     }
     crate::later::refuse(&path, deepest)?;
     let invocation = Invocation::new(&found.path, found.command, deepest, help);
-    let parsed =
-        Line::from_arg_matches(&matches).map_err(|error| line::explain(&tree, &words, &error))?;
+    let parsed = Line::from_arg_matches(&matches).map_err(|error| line::explain(&tree, &words, &error))?;
     start(parsed, &invocation)
 }
 
@@ -119,15 +118,11 @@ fn start(line: Line, invocation: &Invocation) -> Outcome {
         command => command,
     };
     // One thread: a command waits far more than it computes, and a pool would cost more to start than most commands take.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let session = Session::open(&line.connection)?;
         match command {
-            Root::Swarm(command) | Root::Shortcut(command) => {
-                swarm_cmd::run(command, invocation, &session).await
-            }
+            Root::Swarm(command) | Root::Shortcut(command) => swarm_cmd::run(command, invocation, &session).await,
             Root::Node(command) => node::run(command, invocation, &session).await,
             Root::Service(command) => service::run(command, invocation, &session).await,
             Root::System(command) => system::run(command, invocation, &session).await,
@@ -145,10 +140,7 @@ fn help(words: &[String]) -> Outcome {
     let tree = tree();
     let found = line::locate(&tree, words);
     if found.start < words.len() {
-        return Err(Failure::new(format!(
-            "unknown help topic: {}",
-            words.join(" ")
-        )));
+        return Err(Failure::new(format!("unknown help topic: {}", words.join(" "))));
     }
     print(&line::render_help(&found.path, found.command, help_width()))
 }

@@ -24,34 +24,22 @@ pub(crate) struct Failure {
 impl Failure {
     /// An error at run time.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            code: RUNTIME,
-        }
+        Self { text: text.into(), code: RUNTIME }
     }
 
     /// A command line that could not be read.
     pub(crate) fn flags(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            code: FLAGS,
-        }
+        Self { text: text.into(), code: FLAGS }
     }
 
     /// A template that could not be read.
     pub(crate) fn template(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            code: TEMPLATE,
-        }
+        Self { text: text.into(), code: TEMPLATE }
     }
 
     /// The program ends with `code` and says nothing.
     pub(crate) fn silent(code: u8) -> Self {
-        Self {
-            text: String::new(),
-            code,
-        }
+        Self { text: String::new(), code }
     }
 
     /// The exit code.
@@ -61,10 +49,7 @@ impl Failure {
 
     /// The same error, said of `subject`.
     pub(crate) fn about(self, subject: &str) -> Self {
-        Self {
-            text: format!("{subject}: {}", self.text),
-            code: self.code,
-        }
+        Self { text: format!("{subject}: {}", self.text), code: self.code }
     }
 
     /// One failure out of those that a command with several targets met; none is success.

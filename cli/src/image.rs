@@ -5,11 +5,7 @@ use swarm_types::validate::ImageReference;
 /// Name and tag, without the digest. What is no image name, or has no tag, is shown as it is.
 pub(crate) fn shown(text: &str) -> String {
     match ImageReference::parse(text) {
-        Ok(image) if image.tag.is_some() => ImageReference {
-            digest: None,
-            ..image
-        }
-        .familiar(),
+        Ok(image) if image.tag.is_some() => ImageReference { digest: None, ..image }.familiar(),
         _ => text.to_owned(),
     }
 }

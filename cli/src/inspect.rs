@@ -36,9 +36,7 @@ impl Form {
             "" | "raw" => Ok(Self::Indented),
             "json" => Ok(Self::Compact),
             "pretty" => Ok(Self::Pretty),
-            _ if format.starts_with("pretty") => {
-                Err("cannot supply extra formatting options to the pretty template".into())
-            }
+            _ if format.starts_with("pretty") => Err("cannot supply extra formatting options to the pretty template".into()),
             _ => Template::parse(format, &client_functions())
                 .map(|template| Self::Template(Box::new(template)))
                 .map_err(|e| Failure::template(format!("template parsing error: {e}"))),
@@ -74,18 +72,8 @@ impl Inspection {
     /// Of a form that is not for people.
     pub(crate) fn new(form: Form) -> Self {
         let compact = matches!(form, Form::Compact);
-        let template = if let Form::Template(template) = form {
-            Some(template)
-        } else {
-            None
-        };
-        Self {
-            template,
-            compact,
-            objects: Vec::new(),
-            rendered: String::new(),
-            failures: Vec::new(),
-        }
+        let template = if let Form::Template(template) = form { Some(template) } else { None };
+        Self { template, compact, objects: Vec::new(), rendered: String::new(), failures: Vec::new() }
     }
 
     /// Takes the JSON of an object of this kind, or why there is none.

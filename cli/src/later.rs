@@ -21,19 +21,11 @@ const CREATE: &[&str] = &["service", "create"];
 const UPDATE: &[&str] = &["service", "update"];
 
 const fn value(command: &'static [&'static str], name: &'static str) -> Flag {
-    Flag {
-        command,
-        name,
-        switch: false,
-    }
+    Flag { command, name, switch: false }
 }
 
 const fn switch(command: &'static [&'static str], name: &'static str) -> Flag {
-    Flag {
-        command,
-        name,
-        switch: true,
-    }
+    Flag { command, name, switch: true }
 }
 
 /// Flags to refuse.
@@ -119,15 +111,9 @@ const COMMANDS: &[&[&str]] = &[
 pub(crate) fn install(mut root: Command) -> Command {
     for flag in FLAGS {
         root = at(root, flag.command, &|command| {
-            let arg = Arg::new(flag.name)
-                .long(flag.name)
-                .hide(true)
-                .action(ArgAction::Append);
+            let arg = Arg::new(flag.name).long(flag.name).hide(true).action(ArgAction::Append);
             let arg = if flag.switch {
-                arg.num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true")
-                    .value_parser(values::switch)
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(values::switch)
             } else {
                 arg.value_name("string")
             };
@@ -137,10 +123,7 @@ pub(crate) fn install(mut root: Command) -> Command {
     for path in COMMANDS {
         if let [group @ .., name] = path {
             root = at(root, group, &|command| {
-                let rest = Arg::new("rest")
-                    .num_args(0..)
-                    .trailing_var_arg(true)
-                    .allow_hyphen_values(true);
+                let rest = Arg::new("rest").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
                 command.subcommand(Command::new(*name).hide(true).arg(rest))
             });
         }
@@ -158,18 +141,14 @@ pub(crate) fn refuse(path: &[&str], matches: &ArgMatches) -> Outcome {
     }
     let given = |flag: &Flag| {
         let given = if flag.switch {
-            matches
-                .get_many::<bool>(flag.name)
-                .is_some_and(|mut values| values.any(|on| *on))
+            matches.get_many::<bool>(flag.name).is_some_and(|mut values| values.any(|on| *on))
         } else {
             matches.get_many::<String>(flag.name).is_some()
         };
         given && flag.command == path
     };
     let mut flags = FLAGS.iter().filter(|flag| flag.command == path);
-    flags
-        .find(|flag| given(flag))
-        .map_or(Ok(()), |flag| Err(unsupported(&format!("--{}", flag.name))))
+    flags.find(|flag| given(flag)).map_or(Ok(()), |flag| Err(unsupported(&format!("--{}", flag.name))))
 }
 
 /// Refuses a value of a flag that this version has.
@@ -184,9 +163,7 @@ pub(crate) fn refuse_value(flag: &str, value: &str) -> Outcome {
 }
 
 fn unsupported(what: &str) -> Failure {
-    Failure::new(format!(
-        "\"{what}\" is not supported by this version of Swarm yet"
-    ))
+    Failure::new(format!("\"{what}\" is not supported by this version of Swarm yet"))
 }
 
 /// Changes the command at `path`, which must exist.

@@ -61,21 +61,14 @@ pub(crate) fn print_rows(
     header: &Header,
     rows: impl IntoIterator<Item = Row>,
 ) -> Outcome {
-    let text = render_rows(formats.resolve(format, quiet), header, rows)
-        .map_err(|e| Failure::new(e.to_string()))?;
+    let text = render_rows(formats.resolve(format, quiet), header, rows).map_err(|e| Failure::new(e.to_string()))?;
     print(&text)
 }
 
 /// The first letter in upper case, the rest in lower case, as tables show words of the API.
 pub(crate) fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!(
-            "{}{}",
-            first.to_uppercase(),
-            letters.as_str().to_lowercase()
-        )
-    })
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str().to_lowercase()))
 }
 
 /// How long ago a point in time is.

@@ -28,11 +28,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let words: Result<Vec<String>, Failure> = std::env::args_os()
         .skip(1)
-        .map(|word| {
-            word.into_string().map_err(|word| {
-                Failure::flags(format!("{} is not valid UTF-8", word.to_string_lossy()))
-            })
-        })
+        .map(|word| word.into_string().map_err(|word| Failure::flags(format!("{} is not valid UTF-8", word.to_string_lossy()))))
         .collect();
     match words.and_then(command::run) {
         Ok(()) => ExitCode::SUCCESS,

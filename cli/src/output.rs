@@ -34,11 +34,7 @@ pub(crate) fn warn(text: &str) {
 /// Columns of the terminal that standard output is; `None` if it is none.
 pub(crate) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    Some(if size.ws_col == 0 {
-        WIDTH
-    } else {
-        usize::from(size.ws_col)
-    })
+    Some(if size.ws_col == 0 { WIDTH } else { usize::from(size.ws_col) })
 }
 
 /// Columns that help is wrapped to.

@@ -31,10 +31,7 @@ fn overlay(raw: &mut Value, before: &Value, after: &Value) {
         }
     };
     let before_map = before.as_object().unwrap_or(&empty);
-    for key in before_map
-        .keys()
-        .filter(|key| !after_map.contains_key(*key))
-    {
+    for key in before_map.keys().filter(|key| !after_map.contains_key(*key)) {
         raw_map.remove(key);
     }
     for (key, after) in after_map {
@@ -57,14 +54,10 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_replaced() {
-        let raw =
-            json!({"A": 1, "New": {"x": 1}, "B": {"C": [1], "D": "x", "Newer": true}, "E": null});
+        let raw = json!({"A": 1, "New": {"x": 1}, "B": {"C": [1], "D": "x", "Newer": true}, "E": null});
         let before = json!({"A": 1, "B": {"C": [1], "D": "x", "F": false}, "G": 0});
         let after = json!({"A": 2, "B": {"C": [1, 2], "F": false}, "E": {"x": 1}, "G": 0, "H": 3});
         let result = changed(raw, &before, &after).expect("is JSON");
-        assert_eq!(
-            result,
-            json!({"A": 2, "New": {"x": 1}, "B": {"C": [1, 2], "Newer": true}, "E": {"x": 1}, "H": 3})
-        );
+        assert_eq!(result, json!({"A": 2, "New": {"x": 1}, "B": {"C": [1, 2], "Newer": true}, "E": {"x": 1}, "H": 3}));
     }
 }

@@ -8,9 +8,7 @@ pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
             _ => {
                 let _ = write!(escaped, "%{byte:02X}");
             }
@@ -36,10 +34,7 @@ impl Filters {
 
     /// Adds an alternative.
     pub(crate) fn add(&mut self, key: &str, value: &str) {
-        self.0
-            .entry(key.to_owned())
-            .or_default()
-            .insert(value.to_owned());
+        self.0.entry(key.to_owned()).or_default().insert(value.to_owned());
     }
 
     /// Removes all alternatives of a key and gives them.
@@ -49,18 +44,11 @@ impl Filters {
 
     /// `path` with these filters and `more` in its query.
     pub(crate) fn on(&self, path: &str, more: &[(&str, &str)]) -> String {
-        let mut parts: Vec<String> = more
-            .iter()
-            .map(|(key, value)| format!("{key}={}", escape(value)))
-            .collect();
+        let mut parts: Vec<String> = more.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
         if !self.0.is_empty() {
             parts.insert(0, format!("filters={}", escape(&self.json())));
         }
-        if parts.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", parts.join("&"))
-        }
+        if parts.is_empty() { path.to_owned() } else { format!("{path}?{}", parts.join("&")) }
     }
 
     fn json(&self) -> String {
@@ -68,10 +56,7 @@ impl Filters {
             .0
             .iter()
             .map(|(key, values)| {
-                let values: serde_json::Map<String, serde_json::Value> = values
-                    .iter()
-                    .map(|value| (value.clone(), true.into()))
-                    .collect();
+                let values: serde_json::Map<String, serde_json::Value> = values.iter().map(|value| (value.clone(), true.into())).collect();
                 (key.clone(), values.into())
             })
             .collect();
@@ -84,11 +69,7 @@ impl Filters {
 /// # Errors
 /// If it has no `=`.
 pub(crate) fn check_filter(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains('=') {
-        Ok(text.to_owned())
-    } else {
-        Err("bad format of filter (expected name=value)".into())
-    }
+    if text.is_empty() || text.contains('=') { Ok(text.to_owned()) } else { Err("bad format of filter (expected name=value)".into()) }
 }
 
 #[cfg(test)]
@@ -97,24 +78,13 @@ mod tests {
 
     #[test]
     fn filters_are_sent_as_docker_sends_them() {
-        let filters = Filters::parse(&[
-            "Name = web".into(),
-            "label=a=b".into(),
-            "name=api".into(),
-            String::new(),
-        ]);
-        assert_eq!(
-            filters.json(),
-            r#"{"label":{"a=b":true},"name":{"api":true,"web":true}}"#
-        );
+        let filters = Filters::parse(&["Name = web".into(), "label=a=b".into(), "name=api".into(), String::new()]);
+        assert_eq!(filters.json(), r#"{"label":{"a=b":true},"name":{"api":true,"web":true}}"#);
         let path = filters.on("/services", &[("status", "true")]);
         let json = "%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%7D%2C%22name%22%3A%7B%22api%22%3Atrue%2C%22web%22%3Atrue%7D%7D";
         assert_eq!(path, format!("/services?filters={json}&status=true"));
         assert_eq!(Filters::default().on("/nodes", &[]), "/nodes");
-        assert_eq!(
-            check_filter("x"),
-            Err("bad format of filter (expected name=value)".into())
-        );
+        assert_eq!(check_filter("x"), Err("bad format of filter (expected name=value)".into()));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use swarm_client::{
-    ApiVersion, Client, ClientError, ClientOptions, ConfigFile, ConnectError, ConnectFlags,
-    Environment, RequestBuilder, config_dir, resolve,
+    ApiVersion, Client, ClientError, ClientOptions, ConfigFile, ConnectError, ConnectFlags, Environment, RequestBuilder, config_dir,
+    resolve,
 };
 use swarm_types::SwarmInfo;
 
@@ -64,17 +64,9 @@ impl Session {
     /// # Errors
     /// If flags, variables or files name no endpoint.
     pub(crate) fn open(connection: &Connection) -> Outcome<Self> {
-        let levels = [
-            "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic",
-        ];
-        if let Some(level) = connection
-            .log_level
-            .as_deref()
-            .filter(|level| !levels.contains(&level.to_lowercase().as_str()))
-        {
-            return Err(Failure::new(format!(
-                "unable to parse logging level: {level}"
-            )));
+        let levels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+        if let Some(level) = connection.log_level.as_deref().filter(|level| !levels.contains(&level.to_lowercase().as_str())) {
+            return Err(Failure::new(format!("unable to parse logging level: {level}")));
         }
         let environment = Environment::of_process();
         let folder = config_dir(connection.config.as_deref(), &environment);
@@ -92,50 +84,23 @@ impl Session {
             tls_cert: connection.tls_cert.clone(),
             tls_key: connection.tls_key.clone(),
         };
-        let endpoint = resolve(&flags, &environment, &config, &folder)
-            .map_err(|e| Failure::new(e.to_string()))?;
-        let version = environment
-            .get("DOCKER_API_VERSION")
-            .map(str::parse::<ApiVersion>)
-            .transpose()
-            .map_err(|e| Failure::new(e.to_string()))?;
+        let endpoint = resolve(&flags, &environment, &config, &folder).map_err(|e| Failure::new(e.to_string()))?;
+        let version =
+            environment.get("DOCKER_API_VERSION").map(str::parse::<ApiVersion>).transpose().map_err(|e| Failure::new(e.to_string()))?;
         let headers = config.http_headers.clone().into_iter().collect();
-        let client = Client::with_options(
-            endpoint,
-            ClientOptions {
-                version,
-                headers,
-                user_agent: None,
-            },
-        );
-        Ok(Self {
-            api: Api {
-                client,
-                version_named: version.is_some(),
-            },
-            context: context(connection, &environment, &config),
-            config,
-        })
+        let client = Client::with_options(endpoint, ClientOptions { version, headers, user_agent: None });
+        Ok(Self { api: Api { client, version_named: version.is_some() }, context: context(connection, &environment, &config), config })
     }
 }
 
 /// Name of the context that [`resolve`] takes.
 fn context(connection: &Connection, environment: &Environment, config: &ConfigFile) -> String {
-    let host = || {
-        !connection.host.is_empty()
-            || ["SWARM_HOST", "DOCKER_HOST"]
-                .iter()
-                .any(|key| environment.get(key).is_some())
-    };
+    let host = || !connection.host.is_empty() || ["SWARM_HOST", "DOCKER_HOST"].iter().any(|key| environment.get(key).is_some());
     let current = Some(config.current_context.as_str()).filter(|name| !name.is_empty());
     match &connection.context {
         Some(name) => name.clone(),
         None if host() => DEFAULT_CONTEXT.to_owned(),
-        None => environment
-            .get("DOCKER_CONTEXT")
-            .or(current)
-            .unwrap_or(DEFAULT_CONTEXT)
-            .to_owned(),
+        None => environment.get("DOCKER_CONTEXT").or(current).unwrap_or(DEFAULT_CONTEXT).to_owned(),
     }
 }
 
@@ -182,17 +147,9 @@ impl Api {
     ///
     /// # Errors
     /// What the daemon refuses, in its words.
-    pub(crate) async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Outcome<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
         let request = self.client.post(path).json(body);
-        let request = if self.version_named {
-            request
-        } else {
-            request.unversioned()
-        };
+        let request = if self.version_named { request } else { request.unversioned() };
         Ok(request.fetch().await?)
     }
 

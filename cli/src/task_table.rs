@@ -54,11 +54,7 @@ struct Names {
 /// If the format does not fit. Names that cannot be found are no error.
 pub(crate) async fn print_tasks(flags: &TaskFlags, tasks: Vec<Task>, session: &Session) -> Outcome {
     let quiet = flags.quiet.unwrap_or_default();
-    let names = if flags.no_resolve.unwrap_or_default() {
-        Names::default()
-    } else {
-        resolve(&tasks, session).await
-    };
+    let names = if flags.no_resolve.unwrap_or_default() { Names::default() } else { resolve(&tasks, session).await };
     let format = choose(flags.format.as_deref(), &session.config.tasks_format, quiet);
     let cut = !flags.no_trunc.unwrap_or_default() && !quiet;
     let now = Timestamp::from_system(std::time::SystemTime::now());
@@ -72,50 +68,21 @@ pub(crate) async fn print_tasks(flags: &TaskFlags, tasks: Vec<Task>, session: &S
         ("Error", "ERROR"),
         ("Ports", "PORTS"),
     ]);
-    print_rows(
-        &FORMATS,
-        format,
-        quiet,
-        &header,
-        rows(tasks, &names, cut, format.starts_with("table"), now),
-    )
+    print_rows(&FORMATS, format, quiet, &header, rows(tasks, &names, cut, format.starts_with("table"), now))
 }
 
 /// Asks for each service and node once, with one list call for each kind unless there is only one.
 async fn resolve(tasks: &[Task], session: &Session) -> Names {
-    let services: BTreeSet<String> = tasks
-        .iter()
-        .filter_map(|task| task.service_id)
-        .map(|id| id.to_string())
-        .collect();
-    let nodes: BTreeSet<String> = tasks
-        .iter()
-        .filter_map(|task| task.node_id)
-        .map(|id| id.to_string())
-        .collect();
-    let (services, nodes) =
-        futures_util::future::join(all_services(&services, session), all_nodes(&nodes, session))
-            .await;
+    let services: BTreeSet<String> = tasks.iter().filter_map(|task| task.service_id).map(|id| id.to_string()).collect();
+    let nodes: BTreeSet<String> = tasks.iter().filter_map(|task| task.node_id).map(|id| id.to_string()).collect();
+    let (services, nodes) = futures_util::future::join(all_services(&services, session), all_nodes(&nodes, session)).await;
     Names {
-        services: services
-            .into_iter()
-            .map(|service| (service.id.to_string(), service.spec.name))
-            .collect(),
+        services: services.into_iter().map(|service| (service.id.to_string(), service.spec.name)).collect(),
         nodes: nodes
             .into_iter()
             .map(|node| {
-                let names = [
-                    node.spec.name,
-                    node.description.hostname,
-                    node.id.to_string(),
-                ];
-                (
-                    node.id.to_string(),
-                    names
-                        .into_iter()
-                        .find(|name| !name.is_empty())
-                        .unwrap_or_default(),
-                )
+                let names = [node.spec.name, node.description.hostname, node.id.to_string()];
+                (node.id.to_string(), names.into_iter().find(|name| !name.is_empty()).unwrap_or_default())
             })
             .collect(),
     }
@@ -125,12 +92,7 @@ async fn resolve(tasks: &[Task], session: &Session) -> Names {
 async fn all_services(ids: &BTreeSet<String>, session: &Session) -> Vec<Service> {
     match ids.iter().collect::<Vec<_>>()[..] {
         [] => Vec::new(),
-        [only] => session
-            .api
-            .get(&format!("/services/{}", escape(only)))
-            .await
-            .into_iter()
-            .collect(),
+        [only] => session.api.get(&format!("/services/{}", escape(only))).await.into_iter().collect(),
         _ => session.api.get("/services").await.unwrap_or_default(),
     }
 }
@@ -138,34 +100,20 @@ async fn all_services(ids: &BTreeSet<String>, session: &Session) -> Vec<Service>
 async fn all_nodes(ids: &BTreeSet<String>, session: &Session) -> Vec<Node> {
     match ids.iter().collect::<Vec<_>>()[..] {
         [] => Vec::new(),
-        [only] => session
-            .api
-            .get(&format!("/nodes/{}", escape(only)))
-            .await
-            .into_iter()
-            .collect(),
+        [only] => session.api.get(&format!("/nodes/{}", escape(only))).await.into_iter().collect(),
         _ => session.api.get("/nodes").await.unwrap_or_default(),
     }
 }
 
 fn rows(tasks: Vec<Task>, names: &Names, cut: bool, indent: bool, now: Timestamp) -> Vec<Row> {
-    let mut named: Vec<(String, Task)> = tasks
-        .into_iter()
-        .map(|task| (name(&task, names), task))
-        .collect();
+    let mut named: Vec<(String, Task)> = tasks.into_iter().map(|task| (name(&task, names), task)).collect();
     // Tasks of one slot stand together, the newest first.
-    named.sort_by(|(a_name, a), (b_name, b)| {
-        natural::compare(a_name, b_name).then_with(|| b.created_at.cmp(&a.created_at))
-    });
+    named.sort_by(|(a_name, a), (b_name, b)| natural::compare(a_name, b_name).then_with(|| b.created_at.cmp(&a.created_at)));
     let mut previous = String::new();
     named
         .into_iter()
         .map(|(name, task)| {
-            let shown = if indent && name == previous {
-                format!(" \\_ {name}")
-            } else {
-                name.clone()
-            };
+            let shown = if indent && name == previous { format!(" \\_ {name}") } else { name.clone() };
             previous = name;
             row(&shown, &task, names, cut, now)
         })
@@ -176,65 +124,31 @@ fn name(task: &Task, names: &Names) -> String {
     let service = task.service_id.map(|id| id.to_string()).unwrap_or_default();
     let service = names.services.get(&service).unwrap_or(&service);
     match (task.slot, task.node_id) {
-        (0, node) => format!(
-            "{service}.{}",
-            node.map(|id| id.to_string()).unwrap_or_default()
-        ),
+        (0, node) => format!("{service}.{}", node.map(|id| id.to_string()).unwrap_or_default()),
         (slot, _) => format!("{service}.{slot}"),
     }
 }
 
 fn row(name: &str, task: &Task, names: &Names, cut: bool, now: Timestamp) -> Row {
-    let image = task
-        .spec
-        .container_spec
-        .as_ref()
-        .map(|container| container.image.clone())
-        .unwrap_or_default();
+    let image = task.spec.container_spec.as_ref().map(|container| container.image.clone()).unwrap_or_default();
     let node = task.node_id.map(|id| id.to_string()).unwrap_or_default();
-    let error = if cut {
-        ellipsis(&task.status.err, ERROR_WIDTH)
-    } else {
-        task.status.err.clone()
-    };
+    let error = if cut { ellipsis(&task.status.err, ERROR_WIDTH) } else { task.status.err.clone() };
     let ports: Vec<String> = task
         .status
         .port_status
         .ports
         .iter()
-        .map(|port| {
-            format!(
-                "*:{}->{}/{}",
-                port.published_port, port.target_port, port.protocol
-            )
-        })
+        .map(|port| format!("*:{}->{}/{}", port.published_port, port.target_port, port.protocol))
         .collect();
     let state = capitalized(task.status.state.as_str());
     Row::new("task.taskContext")
-        .column(
-            "ID",
-            if cut {
-                task.id.short()
-            } else {
-                task.id.as_str()
-            },
-        )
+        .column("ID", if cut { task.id.short() } else { task.id.as_str() })
         .column("Name", name)
         .column("Image", if cut { image::shown(&image) } else { image })
         .column("Node", names.nodes.get(&node).cloned().unwrap_or(node))
         .column("DesiredState", capitalized(task.desired_state.as_str()))
-        .column(
-            "CurrentState",
-            format!("{state} {}", ago(task.status.timestamp, now).to_lowercase()),
-        )
-        .column(
-            "Error",
-            if error.is_empty() {
-                error
-            } else {
-                format!("\"{error}\"")
-            },
-        )
+        .column("CurrentState", format!("{state} {}", ago(task.status.timestamp, now).to_lowercase()))
+        .column("Error", if error.is_empty() { error } else { format!("\"{error}\"") })
         .column("Ports", ports.join(","))
 }
 
@@ -257,10 +171,7 @@ mod tests {
     }
 
     fn names() -> Names {
-        Names {
-            services: BTreeMap::from([("s".repeat(25), "web".into())]),
-            nodes: BTreeMap::from([("n".repeat(25), "node-1".into())]),
-        }
+        Names { services: BTreeMap::from([("s".repeat(25), "web".into())]), nodes: BTreeMap::from([("n".repeat(25), "node-1".into())]) }
     }
 
     fn table(tasks: Vec<Task>, names: &Names, cut: bool) -> String {
@@ -304,17 +215,7 @@ t1t1t1t1t1t1   web.10      nginx:1   node-1    Running         Running 5 minutes
     fn uncut_tasks_show_everything() {
         let text = table(tasks(), &Names::default(), false);
         let line = text.lines().nth(2).expect("has one");
-        assert!(
-            line.starts_with(&format!(
-                "{}    \\_ {}.2   nginx:1@sha256:",
-                &"t2".repeat(13)[..25],
-                "s".repeat(25)
-            )),
-            "{line}"
-        );
-        assert!(
-            line.contains("\"task: non-zero exit (137): unhealthy\""),
-            "{line}"
-        );
+        assert!(line.starts_with(&format!("{}    \\_ {}.2   nginx:1@sha256:", &"t2".repeat(13)[..25], "s".repeat(25))), "{line}");
+        assert!(line.contains("\"task: non-zero exit (137): unhealthy\""), "{line}");
     }
 }

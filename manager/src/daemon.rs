@@ -392,7 +392,8 @@ async fn reload_certificates(certs: std::path::PathBuf, changed: Arc<Notify>, li
             Ok(Some(stored)) => {
                 live.replace(stored.credentials);
                 peers.set_tls(Arc::new(swarm_pki::client_config(Arc::clone(&live), &stored.roots)));
-                *tls.write().expect("nothing panics while holding it") = Arc::new(swarm_pki::server_config(Arc::clone(&live), &stored.roots));
+                *tls.write().expect("nothing panics while holding it") =
+                    Arc::new(swarm_pki::server_config(Arc::clone(&live), &stored.roots));
                 tracing::info!("certificates were renewed");
             }
             Ok(None) => tracing::warn!("told of new certificates, but there are none"),

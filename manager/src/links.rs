@@ -123,4 +123,3 @@ impl api::Forward for Links {
         })
     }
 }
-

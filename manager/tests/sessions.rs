@@ -16,8 +16,8 @@ use swarm_pki::NodeIdentity;
 use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Generation, Hello, PROTOCOL, StatusReport, encode};
 use swarm_state::{Batch, Change, Cluster, Node, Object, State, Task};
 use swarm_types::{
-    Actor, ClusterId, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, Role, SharedSpec, SpecId, Swarm, SwarmSpec, TaskId, TaskSpec,
-    TaskState, TaskStatus, Timestamp, TlsInfo, Version,
+    Actor, ClusterId, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, Role, SharedSpec, SpecId, Swarm, SwarmSpec, TaskId,
+    TaskSpec, TaskState, TaskStatus, Timestamp, TlsInfo, Version,
 };
 use tokio::sync::{mpsc, watch};
 

@@ -38,18 +38,8 @@ pub(super) struct StateLock {
 
 impl StateLock {
     pub(super) fn take(path: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
         let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
@@ -58,19 +48,13 @@ impl StateLock {
                     Ok(_) if !pid.trim().is_empty() => format!(" (process {})", pid.trim()),
                     _ => String::new(),
                 };
-                return Err(LockError::Held {
-                    dir: path.parent().unwrap_or(path).to_owned(),
-                    holder,
-                });
+                return Err(LockError::Held { dir: path.parent().unwrap_or(path).to_owned(), holder });
             }
             Err((_, errno)) => return Err(failed(errno.into())),
         };
         // For people who wonder who holds it; the lock itself does not depend on it.
         let text = std::process::id().to_string();
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(text.as_bytes()))
-            .map_err(failed)?;
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
         Ok(Self { _file: file })
     }
 }
@@ -85,13 +69,7 @@ mod tests {
         let path = dir.path().join("agent.lock");
         let first = StateLock::take(&path).expect("is free");
         let refused = StateLock::take(&path).expect_err("is held").to_string();
-        assert!(
-            refused.starts_with(&format!(
-                "another agent (process {}) uses",
-                std::process::id()
-            )),
-            "{refused}"
-        );
+        assert!(refused.starts_with(&format!("another agent (process {}) uses", std::process::id())), "{refused}");
         drop(first);
         StateLock::take(&path).expect("is free again");
     }

@@ -12,9 +12,7 @@ pub(super) fn init(level: LogLevel, format: LogFormat) {
         LogLevel::Trace | LogLevel::Debug => format!("{},{QUIET}", level.as_str()),
         _ => level.as_str().to_owned(),
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
     let set = match format {
         LogFormat::Text => subscriber.with_ansi(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

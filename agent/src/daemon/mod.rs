@@ -82,10 +82,7 @@ pub enum DaemonError {
 /// [`DaemonError`] when it cannot start, or a part of it ended unasked.
 pub fn run(config: Config) -> Result<(), DaemonError> {
     logging::init(config.log_level, config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(DaemonError::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Start)?;
     let result = runtime.block_on(serve(config));
     // Calls that are still open are cut off; what blocks in the background is not waited for.
     runtime.shutdown_background();
@@ -95,15 +92,8 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
 async fn serve(config: Config) -> Result<(), DaemonError> {
     let mut signals = Signals::new().map_err(DaemonError::Start)?;
     let paths = Paths::new(&config.state_dir);
-    let state_dir = |source| DaemonError::StateDir {
-        path: config.state_dir.clone(),
-        source,
-    };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(STATE_DIR_MODE)
-        .create(&config.state_dir)
-        .map_err(state_dir)?;
+    let state_dir = |source| DaemonError::StateDir { path: config.state_dir.clone(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(STATE_DIR_MODE).create(&config.state_dir).map_err(state_dir)?;
     let _lock = StateLock::take(&paths.lock)?;
     for host in config.exposed_hosts() {
         tracing::warn!(%host, "[WARNING] Binding to {host} without --tlsverify is insecure: everyone who can reach it has root on this machine");
@@ -111,21 +101,14 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
     let listeners = bind(&config).await?;
 
     let docker_host = config.docker_host.to_string();
-    let engine_error = |reason| DaemonError::Engine {
-        host: docker_host.clone(),
-        reason,
-    };
-    let executor =
-        DockerExecutor::connect(&docker_host).map_err(|error| engine_error(chain(&error)))?;
+    let engine_error = |reason| DaemonError::Engine { host: docker_host.clone(), reason };
+    let executor = DockerExecutor::connect(&docker_host).map_err(|error| engine_error(chain(&error)))?;
     let executor: Arc<dyn crate::executor::Executor> = Arc::new(executor);
     let engine = Engine::new(config.docker_host.clone());
 
     let loops = TaskTracker::new();
     let stop = CancellationToken::new();
-    loops.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(Arc::clone(&engine).keep_known()),
-    );
+    loops.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&engine).keep_known()));
     let (description, described) = watch::channel(None);
     loops.spawn(
         stop.clone().run_until_cancelled_owned(
@@ -139,12 +122,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
             .run(),
         ),
     );
-    let host = NodeContextOfHost {
-        config: config.clone(),
-        paths: paths.clone(),
-        executor,
-        description: described,
-    };
+    let host = NodeContextOfHost { config: config.clone(), paths: paths.clone(), executor, description: described };
     let (node, node_loop) = Node::start(host).await?;
     let mut node_loop = tokio::spawn(node_loop);
 
@@ -152,10 +130,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
     for listener in listeners {
         loops.spawn(listener.serve(gateway.clone(), stop.clone()));
     }
-    loops.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(service_manager::keep_watchdog_quiet()),
-    );
+    loops.spawn(stop.clone().run_until_cancelled_owned(service_manager::keep_watchdog_quiet()));
     service_manager::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), "the agent runs");
 
@@ -180,12 +155,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
 }
 
 async fn bind(config: &Config) -> Result<Vec<Listener>, DaemonError> {
-    let tls = config
-        .tls
-        .as_ref()
-        .map(server_tls)
-        .transpose()?
-        .map(Arc::new);
+    let tls = config.tls.as_ref().map(server_tls).transpose()?.map(Arc::new);
     let mut listeners = Vec::new();
     for host in &config.hosts {
         listeners.push(Listener::bind(host, tls.clone()).await?);
@@ -201,10 +171,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

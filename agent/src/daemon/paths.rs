@@ -68,21 +68,14 @@ fn remove_file(path: &Path) -> io::Result<()> {
 
 fn tolerate_absence(path: &Path, removed: io::Result<()>) -> io::Result<()> {
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
-            error.kind(),
-            format!("{}: {error}", path.display()),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         _ => Ok(()),
     }
 }
 
 /// Removes certificates, state and record, in this order: the record is what a restart goes on from.
 pub(crate) fn wipe(paths: &Paths) -> Result<(), String> {
-    CertStore::new(&paths.state_dir)
-        .wipe()
-        .map_err(|error| chain(&error))?;
+    CertStore::new(&paths.state_dir).wipe().map_err(|error| chain(&error))?;
     paths.wipe().map_err(|error| error.to_string())?;
-    RecordFile::new(&paths.state_dir)
-        .remove()
-        .map_err(|error| chain(&error))
+    RecordFile::new(&paths.state_dir).remove().map_err(|error| chain(&error))
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use swarm_session::{AssignedTask, SharedSpec};
 use swarm_template::{Functions, Struct, Value};
 use swarm_types::{
-    ContainerSpec, Driver, Mount, MountType, NodeId, Platform, PortConfig, PublishMode,
-    ResourceRequirements, ServiceId, TaskDefaults, TaskId,
+    ContainerSpec, Driver, Mount, MountType, NodeId, Platform, PortConfig, PublishMode, ResourceRequirements, ServiceId, TaskDefaults,
+    TaskId,
 };
 
 /// What tasks need to know of their node and cluster.
@@ -92,11 +92,7 @@ impl ContainerOrder {
         node: &NodeContext,
         prefer_offline_image: bool,
     ) -> Result<Self, OrderError> {
-        let mut spec = shared
-            .template
-            .container_spec
-            .clone()
-            .ok_or(OrderError::NoContainer)?;
+        let mut spec = shared.template.container_spec.clone().ok_or(OrderError::NoContainer)?;
         if spec.image.is_empty() {
             return Err(OrderError::NoImage);
         }
@@ -110,11 +106,7 @@ impl ContainerOrder {
             name: container_name(task, shared, node_id),
             spec,
             resources: shared.template.resources.clone(),
-            log_driver: shared
-                .template
-                .log_driver
-                .clone()
-                .or_else(|| node.task_defaults.log_driver.clone()),
+            log_driver: shared.template.log_driver.clone().or_else(|| node.task_defaults.log_driver.clone()),
             network: predefined_network(shared)?,
             host_ports: host_ports(shared),
             prefer_offline_image,
@@ -125,21 +117,14 @@ impl ContainerOrder {
 /// `<service>.<slot>.<task id>`; tasks of global services have the node's id for a slot.
 #[must_use]
 pub fn container_name(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId) -> String {
-    format!(
-        "{}.{}.{}",
-        shared.service_name,
-        slot_text(task, node_id),
-        task.id
-    )
+    format!("{}.{}.{}", shared.service_name, slot_text(task, node_id), task.id)
 }
 
 /// Time between the stop signal and SIGKILL: the spec's, cut to whole seconds as Docker cuts it, or ten seconds.
 #[must_use]
 pub fn stop_grace(spec: &ContainerSpec) -> Duration {
     const DEFAULT_S: u64 = 10;
-    let seconds = spec
-        .stop_grace_period
-        .map(|nanos| u64::try_from(nanos / 1_000_000_000));
+    let seconds = spec.stop_grace_period.map(|nanos| u64::try_from(nanos / 1_000_000_000));
     Duration::from_secs(seconds.map_or(DEFAULT_S, |seconds| seconds.unwrap_or(0)))
 }
 
@@ -147,33 +132,20 @@ pub fn stop_grace(spec: &ContainerSpec) -> Duration {
 #[must_use]
 pub fn host_ports(shared: &SharedSpec) -> Vec<PortConfig> {
     let ports = shared.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
-    ports
-        .filter(|port| port.publish_mode == PublishMode::Host)
-        .cloned()
-        .collect()
+    ports.filter(|port| port.publish_mode == PublishMode::Host).cloned().collect()
 }
 
 fn slot_text(task: &AssignedTask, node_id: NodeId) -> String {
-    if task.slot == 0 {
-        node_id.to_string()
-    } else {
-        task.slot.to_string()
-    }
+    if task.slot == 0 { node_id.to_string() } else { task.slot.to_string() }
 }
 
 fn predefined_network(shared: &SharedSpec) -> Result<Option<String>, OrderError> {
     match shared.template.networks.as_slice() {
         [] => Ok(None),
-        [only] if PREDEFINED_NETWORKS.contains(&only.target.as_str()) => {
-            Ok(Some(only.target.clone()))
-        }
+        [only] if PREDEFINED_NETWORKS.contains(&only.target.as_str()) => Ok(Some(only.target.clone())),
         all => {
-            let unknown = all
-                .iter()
-                .find(|n| !PREDEFINED_NETWORKS.contains(&n.target.as_str()));
-            Err(OrderError::Network(
-                unknown.unwrap_or(&all[0]).target.clone(),
-            ))
+            let unknown = all.iter().find(|n| !PREDEFINED_NETWORKS.contains(&n.target.as_str()));
+            Err(OrderError::Network(unknown.unwrap_or(&all[0]).target.clone()))
         }
     }
 }
@@ -182,26 +154,16 @@ fn check_mount(mount: &Mount) -> Result<(), OrderError> {
     let Mount { source, target, .. } = mount;
     let refuse = |text: String| Err(OrderError::Mount(text));
     if !target.starts_with('/') && mount.kind != MountType::Npipe {
-        return refuse(format!(
-            "invalid mount target, must be an absolute path: {target}"
-        ));
+        return refuse(format!("invalid mount target, must be an absolute path: {target}"));
     }
     match mount.kind {
-        MountType::Bind if !source.starts_with('/') => refuse(format!(
-            "invalid bind mount source, must be an absolute path: {source}"
-        )),
-        MountType::Volume if source.starts_with('/') => refuse(format!(
-            "invalid volume mount source, must not be an absolute path: {source}"
-        )),
-        MountType::Tmpfs if !source.is_empty() => {
-            refuse("invalid tmpfs source, source must be empty".into())
+        MountType::Bind if !source.starts_with('/') => refuse(format!("invalid bind mount source, must be an absolute path: {source}")),
+        MountType::Volume if source.starts_with('/') => {
+            refuse(format!("invalid volume mount source, must not be an absolute path: {source}"))
         }
-        MountType::Npipe if source.is_empty() => {
-            refuse("invalid npipe source, source must not be empty".into())
-        }
-        MountType::Cluster | MountType::Image => {
-            refuse(format!("invalid mount type: {}", mount.kind))
-        }
+        MountType::Tmpfs if !source.is_empty() => refuse("invalid tmpfs source, source must be empty".into()),
+        MountType::Npipe if source.is_empty() => refuse("invalid npipe source, source must not be empty".into()),
+        MountType::Cluster | MountType::Image => refuse(format!("invalid mount type: {}", mount.kind)),
         MountType::Bind | MountType::Volume | MountType::Tmpfs | MountType::Npipe => Ok(()),
     }
 }
@@ -214,14 +176,7 @@ struct Expansion {
 impl Expansion {
     fn new(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId, node: &NodeContext) -> Self {
         let service = Struct::new("struct { ID string; Name string; Labels map[string]string }")
-            .field(
-                "ID",
-                shared
-                    .service_id
-                    .map(|id| id.to_string())
-                    .unwrap_or_default()
-                    .as_str(),
-            )
+            .field("ID", shared.service_id.map(|id| id.to_string()).unwrap_or_default().as_str())
             .field("Name", shared.service_name.as_str())
             .field("Labels", Value::string_map(pairs(&shared.service_labels)));
         let platform = Struct::new("template.Platform")
@@ -235,10 +190,7 @@ impl Expansion {
             .field("ID", task.id.as_str())
             .field("Name", container_name(task, shared, node_id).as_str())
             .field("Slot", slot_text(task, node_id).as_str());
-        let data = Struct::new("template.Context")
-            .field("Service", service)
-            .field("Node", host)
-            .field("Task", own);
+        let data = Struct::new("template.Context").field("Service", service).field("Node", host).field("Task", own);
         Self { data: data.into() }
     }
 
@@ -251,9 +203,7 @@ impl Expansion {
             let value = self.text(value).map_err(at("env", field))?;
             *entry = format!("{key}={value}");
         }
-        spec.mounts
-            .iter_mut()
-            .try_for_each(|mount| self.mount(mount))?;
+        spec.mounts.iter_mut().try_for_each(|mount| self.mount(mount))?;
         let field = || format!("expanding hostname {:?}", spec.hostname);
         spec.hostname = self.text(&spec.hostname).map_err(at("hostname", field))?;
         Ok(())
@@ -271,11 +221,7 @@ impl Expansion {
             let field = || format!("expanding volume label {text:?}");
             *text = self.text(text).map_err(at("mounts", field))?;
         }
-        for text in options
-            .driver_config
-            .iter_mut()
-            .flat_map(|driver| driver.options.values_mut())
-        {
+        for text in options.driver_config.iter_mut().flat_map(|driver| driver.options.values_mut()) {
             let field = || format!("expanding volume driver option {text:?}");
             *text = self.text(text).map_err(at("mounts", field))?;
         }
@@ -286,26 +232,17 @@ impl Expansion {
         if !text.contains("{{") {
             return Ok(text.to_owned()); // Nearly every text; parsing it would give the same.
         }
-        let template = swarm_template::service_template(text, &Functions::new())
-            .map_err(|error| error.to_string())?;
-        template
-            .render(&self.data)
-            .map_err(|error| error.to_string())
+        let template = swarm_template::service_template(text, &Functions::new()).map_err(|error| error.to_string())?;
+        template.render(&self.data).map_err(|error| error.to_string())
     }
 }
 
 fn at(place: &'static str, field: impl Fn() -> String) -> impl Fn(String) -> OrderError {
-    move |reason| OrderError::Template {
-        place,
-        field: field(),
-        reason,
-    }
+    move |reason| OrderError::Template { place, field: field(), reason }
 }
 
 fn pairs(labels: &swarm_types::Labels) -> impl Iterator<Item = (&str, &str)> {
-    labels
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 #[cfg(test)]

@@ -55,15 +55,8 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
         let path = error.path().to_string();
         let what = error.into_inner().to_string();
         // An unknown word names its field itself, in Docker's form.
-        let names_itself = path
-            .rsplit('.')
-            .next()
-            .is_some_and(|field| what.starts_with(&format!("invalid {field}: ")));
-        if names_itself {
-            BodyError::Word(what)
-        } else {
-            BodyError::Json(format!("{path}: {what}"))
-        }
+        let names_itself = path.rsplit('.').next().is_some_and(|field| what.starts_with(&format!("invalid {field}: ")));
+        if names_itself { BodyError::Word(what) } else { BodyError::Json(format!("{path}: {what}")) }
     })
 }
 
@@ -111,22 +104,15 @@ mod tests {
     use swarm_types::{InitRequest, JoinRequest};
 
     fn refused<T: DeserializeOwned>(text: &str) -> String {
-        decode::<T>(text.as_bytes())
-            .err()
-            .expect("is refused")
-            .to_string()
+        decode::<T>(text.as_bytes()).err().expect("is refused").to_string()
     }
 
     #[test]
     fn what_go_clients_send_is_read() {
         let text = r#"{"ListenAddr":"a","DefaultAddrPool":null,"Spec":{"Labels":null,"CAConfig":{}},"Other":1} {"#;
         let request: InitRequest = decode(text.as_bytes()).expect("reads");
-        assert_eq!(
-            (request.listen_addr.as_str(), request.spec.labels.len()),
-            ("a", 0)
-        );
-        let request: JoinRequest =
-            decode(br#"{"RemoteAddrs":null,"Availability":"DRAIN"}"#).expect("reads");
+        assert_eq!((request.listen_addr.as_str(), request.spec.labels.len()), ("a", 0));
+        let request: JoinRequest = decode(br#"{"RemoteAddrs":null,"Availability":"DRAIN"}"#).expect("reads");
         assert_eq!(request.availability, swarm_types::Availability::Drain);
     }
 
@@ -136,21 +122,9 @@ mod tests {
             refused::<JoinRequest>(r#"{"ListenAddr":5}"#),
             "invalid request body: ListenAddr: invalid type: integer `5`, expected a string"
         );
-        assert_eq!(
-            refused::<InitRequest>(r#"{"Availability":"foo"}"#),
-            "invalid Availability: \"foo\""
-        );
-        assert_eq!(
-            refused::<InitRequest>("[]"),
-            "invalid request body: expected an object"
-        );
-        assert_eq!(
-            refused::<InitRequest>("  "),
-            "got EOF while reading request body"
-        );
-        assert!(
-            refused::<InitRequest>("{bad")
-                .starts_with("invalid request body: key must be a string")
-        );
+        assert_eq!(refused::<InitRequest>(r#"{"Availability":"foo"}"#), "invalid Availability: \"foo\"");
+        assert_eq!(refused::<InitRequest>("[]"), "invalid request body: expected an object");
+        assert_eq!(refused::<InitRequest>("  "), "got EOF while reading request body");
+        assert!(refused::<InitRequest>("{bad").starts_with("invalid request body: key must be a string"));
     }
 }

@@ -49,15 +49,8 @@ impl Default for EngineFacts {
         Self {
             newest: NEWEST,
             oldest: OLDEST,
-            server: HeaderValue::from_static(concat!(
-                "Swarm/",
-                env!("CARGO_PKG_VERSION"),
-                " (linux)"
-            )),
-            ping: vec![
-                (EXPERIMENTAL, HeaderValue::from_static("false")),
-                (OS_TYPE, HeaderValue::from_static("linux")),
-            ],
+            server: HeaderValue::from_static(concat!("Swarm/", env!("CARGO_PKG_VERSION"), " (linux)")),
+            ping: vec![(EXPERIMENTAL, HeaderValue::from_static("false")), (OS_TYPE, HeaderValue::from_static("linux"))],
         }
     }
 }
@@ -65,59 +58,31 @@ impl Default for EngineFacts {
 impl EngineFacts {
     fn from_answers(ping: &HeaderMap, version: &Bytes) -> Self {
         let version: serde_json::Value = serde_json::from_slice(version).unwrap_or_default();
-        let field = |name: &str| {
-            version
-                .get(name)
-                .and_then(serde_json::Value::as_str)
-                .and_then(ApiVersion::parse)
-        };
-        let from_ping = || {
-            ping.get(API_VERSION)
-                .and_then(|value| value.to_str().ok())
-                .and_then(ApiVersion::parse)
-        };
-        let newest = field("ApiVersion")
-            .or_else(from_ping)
-            .unwrap_or(OLDEST)
-            .min(NEWEST);
+        let field = |name: &str| version.get(name).and_then(serde_json::Value::as_str).and_then(ApiVersion::parse);
+        let from_ping = || ping.get(API_VERSION).and_then(|value| value.to_str().ok()).and_then(ApiVersion::parse);
+        let newest = field("ApiVersion").or_else(from_ping).unwrap_or(OLDEST).min(NEWEST);
         let kept = [EXPERIMENTAL, OS_TYPE, BUILDER_VERSION];
         Self {
             newest,
             oldest: field("MinAPIVersion").unwrap_or(OLDEST).min(newest),
-            server: ping
-                .get(header::SERVER)
-                .cloned()
-                .unwrap_or_else(|| Self::default().server),
-            ping: kept
-                .into_iter()
-                .filter_map(|name| Some((name.clone(), ping.get(&name)?.clone())))
-                .collect(),
+            server: ping.get(header::SERVER).cloned().unwrap_or_else(|| Self::default().server),
+            ping: kept.into_iter().filter_map(|name| Some((name.clone(), ping.get(&name)?.clone()))).collect(),
         }
     }
 
     /// Adds the headers that every answer has, where the answer has none of its own.
     pub(crate) fn complete(&self, headers: &mut HeaderMap) {
-        let version = HeaderValue::try_from(self.newest.to_string())
-            .expect("digits and a dot are a header value");
+        let version = HeaderValue::try_from(self.newest.to_string()).expect("digits and a dot are a header value");
         headers.entry(API_VERSION).or_insert(version);
-        headers
-            .entry(header::SERVER)
-            .or_insert_with(|| self.server.clone());
-        for (name, value) in self
-            .ping
-            .iter()
-            .filter(|(name, _)| *name != BUILDER_VERSION)
-        {
+        headers.entry(header::SERVER).or_insert_with(|| self.server.clone());
+        for (name, value) in self.ping.iter().filter(|(name, _)| *name != BUILDER_VERSION) {
             headers.entry(name).or_insert_with(|| value.clone());
         }
     }
 
     /// The builder that the engine prefers, for answers to a ping.
     pub(crate) fn builder(&self) -> Option<(HeaderName, HeaderValue)> {
-        self.ping
-            .iter()
-            .find(|(name, _)| *name == BUILDER_VERSION)
-            .cloned()
+        self.ping.iter().find(|(name, _)| *name == BUILDER_VERSION).cloned()
     }
 }
 
@@ -153,12 +118,7 @@ impl Engine {
     /// The engine at this address. Nothing is asked yet.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Arc<Self> {
-        Arc::new(Self {
-            endpoint,
-            known: RwLock::default(),
-            learning: Mutex::default(),
-            gone: watch::Sender::new(0),
-        })
+        Arc::new(Self { endpoint, known: RwLock::default(), learning: Mutex::default(), gone: watch::Sender::new(0) })
     }
 
     /// Where it answers.
@@ -175,12 +135,7 @@ impl Engine {
     /// What it says of itself, or said last.
     pub(crate) fn last_facts(&self) -> Arc<EngineFacts> {
         let known = self.read();
-        Arc::clone(
-            known
-                .current
-                .as_ref()
-                .map_or(&known.last, |current| &current.facts),
-        )
+        Arc::clone(known.current.as_ref().map_or(&known.last, |current| &current.facts))
     }
 
     /// What it says of itself, asked if need be.
@@ -192,10 +147,7 @@ impl Engine {
         if let Some(facts) = self.current() {
             return Ok(facts);
         }
-        let late = |_| BackendError::Timeout {
-            endpoint: self.endpoint.clone(),
-            after: LEARN_TIMEOUT,
-        };
+        let late = |_| BackendError::Timeout { endpoint: self.endpoint.clone(), after: LEARN_TIMEOUT };
         let facts = timeout(LEARN_TIMEOUT, self.learn()).await.map_err(late)??;
         tracing::info!(endpoint = %self.endpoint, api = %facts.newest, "the engine answers");
         Ok(facts)
@@ -221,10 +173,7 @@ impl Engine {
     }
 
     fn current(&self) -> Option<Arc<EngineFacts>> {
-        self.read()
-            .current
-            .as_ref()
-            .map(|current| Arc::clone(&current.facts))
+        self.read().current.as_ref().map(|current| Arc::clone(&current.facts))
     }
 
     async fn learn(self: &Arc<Self>) -> Result<Arc<EngineFacts>, BackendError> {
@@ -247,10 +196,7 @@ impl Engine {
         {
             let mut known = self.write();
             known.last = Arc::clone(&facts);
-            known.current = Some(Current {
-                facts: Arc::clone(&facts),
-                _idle: sender,
-            });
+            known.current = Some(Current { facts: Arc::clone(&facts), _idle: sender });
         }
         if is_closed {
             // Its end was noticed before there was anything to forget.
@@ -259,22 +205,10 @@ impl Engine {
         Ok(facts)
     }
 
-    async fn ask(
-        &self,
-        sender: &mut http1::SendRequest<Full<Bytes>>,
-        path: &str,
-    ) -> Result<Answer, BackendError> {
-        let broken = |source| BackendError::Broken {
-            endpoint: self.endpoint.clone(),
-            source,
-        };
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(path)
-            .header(header::HOST, "docker");
-        let request = request
-            .body(Full::default())
-            .expect("the paths are constants");
+    async fn ask(&self, sender: &mut http1::SendRequest<Full<Bytes>>, path: &str) -> Result<Answer, BackendError> {
+        let broken = |source| BackendError::Broken { endpoint: self.endpoint.clone(), source };
+        let request = Request::builder().method(Method::GET).uri(path).header(header::HOST, "docker");
+        let request = request.body(Full::default()).expect("the paths are constants");
         sender.ready().await.map_err(broken)?;
         let response = sender.send_request(request).await.map_err(broken)?;
         backend::collect(&self.endpoint, response, VERSION_BYTES_MAX).await
@@ -284,11 +218,7 @@ impl Engine {
     fn forget(&self, epoch: u64) {
         let had = {
             let mut known = self.write();
-            if known.epoch == epoch {
-                known.current.take()
-            } else {
-                None
-            }
+            if known.epoch == epoch { known.current.take() } else { None }
         };
         if had.is_some() {
             tracing::info!(endpoint = %self.endpoint, "the engine went away");

@@ -21,8 +21,7 @@ const SWARM: HeaderName = HeaderName::from_static("swarm");
 const NO_LEADER: &str = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers \
      are online. Make sure more than half of the managers are online.";
 
-const TWO_MANAGERS: &str =
-    "WARNING: Running Swarm in a two-manager configuration. This configuration provides
+const TWO_MANAGERS: &str = "WARNING: Running Swarm in a two-manager configuration. This configuration provides
          no fault tolerance, and poses a high risk to lose control over the cluster.
          Refer to https://docs.docker.com/engine/swarm/admin_guide/ to configure the
          Swarm for fault-tolerance.";
@@ -37,11 +36,7 @@ impl Gateway {
                 self.engine.last_facts()
             }
         };
-        let mut response = if is_head {
-            reply::done()
-        } else {
-            Response::new(reply::full(Bytes::from_static(b"OK")))
-        };
+        let mut response = if is_head { reply::done() } else { Response::new(reply::full(Bytes::from_static(b"OK"))) };
         let headers = response.headers_mut();
         let constants = [
             (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -55,11 +50,7 @@ impl Gateway {
     }
 
     /// The engine's `/info` with our swarm in it.
-    pub(super) async fn info(
-        &self,
-        request: Request<Incoming>,
-        target: &Target,
-    ) -> Result<Response<Body>, Failure> {
+    pub(super) async fn info(&self, request: Request<Incoming>, target: &Target) -> Result<Response<Body>, Failure> {
         let uri = self.engine_uri(target).await?;
         let forwarded = proxy::forward(self.engine.endpoint(), request, uri, &self.joined).await;
         let response = forwarded.map_err(|error| self.engine_failure(&error))?;
@@ -68,15 +59,10 @@ impl Gateway {
             return Ok(response);
         }
         let (mut head, body) = response.into_parts();
-        let body = Limited::new(body, INFO_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| unreadable(&error.to_string()))?;
+        let body = Limited::new(body, INFO_BYTES_MAX).collect().await.map_err(|error| unreadable(&error.to_string()))?;
         let mut info: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&body.to_bytes())
-                .map_err(|error| unreadable(&error.to_string()))?;
-        let swarm = serde_json::to_value(self.swarm_info().await)
-            .map_err(|error| unreadable(&error.to_string()))?;
+            serde_json::from_slice(&body.to_bytes()).map_err(|error| unreadable(&error.to_string()))?;
+        let swarm = serde_json::to_value(self.swarm_info().await).map_err(|error| unreadable(&error.to_string()))?;
         info.insert("Swarm".to_owned(), swarm);
         let text = serde_json::to_vec(&info).map_err(|error| unreadable(&error.to_string()))?;
         forget_length(&mut head.headers);
@@ -94,10 +80,7 @@ impl Gateway {
 }
 
 fn unreadable(what: &str) -> Failure {
-    Failure::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        format!("the Docker daemon's info cannot be read: {what}"),
-    )
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the Docker daemon's info cannot be read: {what}"))
 }
 
 fn forget_length(headers: &mut HeaderMap) {
@@ -119,11 +102,7 @@ fn swarm_info(view: &NodeView, manager: Option<ManagerStatus>) -> SwarmInfo {
         node_id: view.node_id.map(|id| id.to_string()).unwrap_or_default(),
         node_addr: view.node_addr.clone(),
         local_node_state: view.state,
-        error: if view.is_expired {
-            status::EXPIRED.to_owned()
-        } else {
-            view.error.clone()
-        },
+        error: if view.is_expired { status::EXPIRED.to_owned() } else { view.error.clone() },
         remote_managers: (!view.managers.is_empty()).then(|| view.managers.clone()),
         ..SwarmInfo::default()
     };
@@ -141,9 +120,7 @@ fn swarm_info(view: &NodeView, manager: Option<ManagerStatus>) -> SwarmInfo {
         if !manager.has_leader {
             info.error = NO_LEADER.to_owned();
         }
-        if manager.managers == 2
-            && matches!(view.state, LocalNodeState::Active | LocalNodeState::Pending)
-        {
+        if manager.managers == 2 && matches!(view.state, LocalNodeState::Active | LocalNodeState::Pending) {
             info.warnings.push(TWO_MANAGERS.to_owned());
         }
     }
@@ -155,42 +132,22 @@ mod tests {
     use super::*;
 
     fn manager() -> ManagerStatus {
-        serde_json::from_str(r#"{"state":"ready","has_leader":true,"nodes":3,"managers":1}"#)
-            .expect("a status")
+        serde_json::from_str(r#"{"state":"ready","has_leader":true,"nodes":3,"managers":1}"#).expect("a status")
     }
 
     #[test]
     fn the_ping_header_has_dockers_words() {
-        let word = |state, manager| {
-            swarm_word(&NodeView {
-                state,
-                manager,
-                ..NodeView::default()
-            })
-        };
-        assert_eq!(
-            word(LocalNodeState::Inactive, ManagerView::None),
-            "inactive"
-        );
-        assert_eq!(
-            word(LocalNodeState::Pending, ManagerView::NotReady),
-            "pending"
-        );
+        let word = |state, manager| swarm_word(&NodeView { state, manager, ..NodeView::default() });
+        assert_eq!(word(LocalNodeState::Inactive, ManagerView::None), "inactive");
+        assert_eq!(word(LocalNodeState::Pending, ManagerView::NotReady), "pending");
         assert_eq!(word(LocalNodeState::Error, ManagerView::None), "error");
-        assert_eq!(
-            word(LocalNodeState::Active, ManagerView::None),
-            "active/worker"
-        );
-        assert_eq!(
-            word(LocalNodeState::Active, ManagerView::Ready),
-            "active/manager"
-        );
+        assert_eq!(word(LocalNodeState::Active, ManagerView::None), "active/worker");
+        assert_eq!(word(LocalNodeState::Active, ManagerView::Ready), "active/manager");
     }
 
     #[test]
     fn outside_a_swarm_info_is_as_dockers() {
-        let text =
-            serde_json::to_string(&swarm_info(&NodeView::default(), None)).expect("serializes");
+        let text = serde_json::to_string(&swarm_info(&NodeView::default(), None)).expect("serializes");
         assert_eq!(
             text,
             r#"{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive","ControlAvailable":false,"Error":"","RemoteManagers":null}"#
@@ -199,30 +156,15 @@ mod tests {
 
     #[test]
     fn only_a_ready_manager_controls() {
-        let view = NodeView {
-            state: LocalNodeState::Active,
-            ..NodeView::default()
-        };
+        let view = NodeView { state: LocalNodeState::Active, ..NodeView::default() };
         let info = swarm_info(&view, Some(manager()));
-        assert_eq!(
-            (info.control_available, info.nodes, info.managers),
-            (true, 3, 1)
-        );
+        assert_eq!((info.control_available, info.nodes, info.managers), (true, 3, 1));
         assert!(info.error.is_empty() && info.warnings.is_empty());
-        let starting = ManagerStatus {
-            state: ManagerPhase::Starting,
-            ..manager()
-        };
+        let starting = ManagerStatus { state: ManagerPhase::Starting, ..manager() };
         assert!(!swarm_info(&view, Some(starting)).control_available);
-        let leaderless = ManagerStatus {
-            has_leader: false,
-            ..manager()
-        };
+        let leaderless = ManagerStatus { has_leader: false, ..manager() };
         assert_eq!(swarm_info(&view, Some(leaderless)).error, NO_LEADER);
-        let two = ManagerStatus {
-            managers: 2,
-            ..manager()
-        };
+        let two = ManagerStatus { managers: 2, ..manager() };
         assert_eq!(swarm_info(&view, Some(two)).warnings.len(), 1);
     }
 }

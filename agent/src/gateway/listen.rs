@@ -65,14 +65,8 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Kind {
-    Unix {
-        listener: UnixListener,
-        file: SocketFile,
-    },
-    Tcp {
-        listener: TcpListener,
-        tls: Option<Arc<ServerConfig>>,
-    },
+    Unix { listener: UnixListener, file: SocketFile },
+    Tcp { listener: TcpListener, tls: Option<Arc<ServerConfig>> },
 }
 
 /// A socket file of ours: removed when dropped, unless another one lies there by then.
@@ -84,8 +78,7 @@ struct SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.id);
+        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.id);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "the socket could not be removed");
         }
@@ -97,29 +90,17 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`]; nothing is left behind.
-    pub async fn bind(
-        endpoint: &Endpoint,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> Result<Self, BindError> {
-        let failed = |source| BindError::Io {
-            endpoint: endpoint.clone(),
-            source,
-        };
+    pub async fn bind(endpoint: &Endpoint, tls: Option<Arc<ServerConfig>>) -> Result<Self, BindError> {
+        let failed = |source| BindError::Io { endpoint: endpoint.clone(), source };
         let kind = match endpoint {
             Endpoint::Unix(path) => {
                 clear_way(endpoint, path).await?;
                 let (listener, file) = bind_unix(path).map_err(failed)?;
                 Kind::Unix { listener, file }
             }
-            Endpoint::Tcp(authority) => Kind::Tcp {
-                listener: TcpListener::bind(authority).await.map_err(failed)?,
-                tls,
-            },
+            Endpoint::Tcp(authority) => Kind::Tcp { listener: TcpListener::bind(authority).await.map_err(failed)?, tls },
         };
-        Ok(Self {
-            endpoint: endpoint.clone(),
-            kind,
-        })
+        Ok(Self { endpoint: endpoint.clone(), kind })
     }
 
     /// Where a tcp listener really listens, for port 0.
@@ -149,12 +130,7 @@ impl Listener {
                     if let Ok((stream, _)) = stream {
                         // Small answers are not to wait for more.
                         drop(stream.set_nodelay(true));
-                        connections.spawn(serve_tcp(
-                            stream,
-                            tls.clone(),
-                            gateway.clone(),
-                            stop.clone(),
-                        ));
+                        connections.spawn(serve_tcp(stream, tls.clone(), gateway.clone(), stop.clone()));
                     }
                 }
             }
@@ -167,10 +143,7 @@ impl Listener {
 }
 
 /// The next connection, a failure that was waited out, or `None` when it is time to stop.
-async fn accept<T>(
-    accepted: impl Future<Output = io::Result<T>>,
-    stop: &CancellationToken,
-) -> Option<io::Result<T>> {
+async fn accept<T>(accepted: impl Future<Output = io::Result<T>>, stop: &CancellationToken) -> Option<io::Result<T>> {
     // Both are cancel-safe.
     let accepted = tokio::select! {
         () = stop.cancelled() => return None,
@@ -183,12 +156,7 @@ async fn accept<T>(
     Some(accepted)
 }
 
-async fn serve_tcp(
-    stream: tokio::net::TcpStream,
-    tls: Option<Arc<ServerConfig>>,
-    gateway: Gateway,
-    stop: CancellationToken,
-) {
+async fn serve_tcp(stream: tokio::net::TcpStream, tls: Option<Arc<ServerConfig>>, gateway: Gateway, stop: CancellationToken) {
     let Some(tls) = tls else {
         return serve_stream(stream, gateway, stop).await;
     };
@@ -199,14 +167,8 @@ async fn serve_tcp(
     }
 }
 
-async fn serve_stream(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    gateway: Gateway,
-    stop: CancellationToken,
-) {
-    let service = service_fn(|request| async {
-        Ok::<_, std::convert::Infallible>(gateway.answer(request).await)
-    });
+async fn serve_stream(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, gateway: Gateway, stop: CancellationToken) {
+    let service = service_fn(|request| async { Ok::<_, std::convert::Infallible>(gateway.answer(request).await) });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -227,10 +189,7 @@ async fn serve_stream(
 
 /// Makes sure that nothing living is at the path, and removes what a killed agent left there.
 async fn clear_way(endpoint: &Endpoint, path: &Path) -> Result<(), BindError> {
-    let failed = |source| BindError::Io {
-        endpoint: endpoint.clone(),
-        source,
-    };
+    let failed = |source| BindError::Io { endpoint: endpoint.clone(), source };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -241,9 +200,7 @@ async fn clear_way(endpoint: &Endpoint, path: &Path) -> Result<(), BindError> {
     }
     match tokio::net::UnixStream::connect(path).await {
         // Nobody listens behind it.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(_) => Err(BindError::InUse(endpoint.clone())),
         Err(error) => Err(failed(error)),
@@ -252,17 +209,9 @@ async fn clear_way(endpoint: &Endpoint, path: &Path) -> Result<(), BindError> {
 
 /// Binds beside the path and renames, so that the socket has its mode and group from its first moment on.
 fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::other("a socket lies in a folder"))?;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder)?;
-    let mut name = path
-        .file_name()
-        .ok_or_else(|| io::Error::other("a socket has a name"))?
-        .to_owned();
+    let folder = path.parent().ok_or_else(|| io::Error::other("a socket lies in a folder"))?;
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("a socket has a name"))?.to_owned();
     name.push(".new");
     let beside = folder.join(name);
     match fs::remove_file(&beside) {
@@ -270,17 +219,9 @@ fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         _ => {}
     }
     let listener = UnixListener::bind(&beside)?;
-    let placed = own(&beside)
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| fs::symlink_metadata(path));
+    let placed = own(&beside).and_then(|()| fs::rename(&beside, path)).and_then(|()| fs::symlink_metadata(path));
     match placed {
-        Ok(meta) => Ok((
-            listener,
-            SocketFile {
-                path: path.to_owned(),
-                id: (meta.dev(), meta.ino()),
-            },
-        )),
+        Ok(meta) => Ok((listener, SocketFile { path: path.to_owned(), id: (meta.dev(), meta.ino()) })),
         Err(error) => {
             drop(fs::remove_file(&beside));
             Err(error)
@@ -305,33 +246,20 @@ mod tests {
     async fn a_living_socket_is_not_stolen_and_a_stale_one_is_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
         let endpoint = Endpoint::Unix(dir.path().join("run/a.sock"));
-        let Endpoint::Unix(path) = &endpoint else {
-            unreachable!()
-        };
+        let Endpoint::Unix(path) = &endpoint else { unreachable!() };
         let first = Listener::bind(&endpoint, None).await.expect("binds");
-        assert_eq!(
-            fs::metadata(path).expect("is there").permissions().mode() & 0o777,
-            SOCKET_MODE
-        );
-        assert!(matches!(
-            Listener::bind(&endpoint, None).await,
-            Err(BindError::InUse(_))
-        ));
+        assert_eq!(fs::metadata(path).expect("is there").permissions().mode() & 0o777, SOCKET_MODE);
+        assert!(matches!(Listener::bind(&endpoint, None).await, Err(BindError::InUse(_))));
         drop(first);
         assert!(!path.exists());
 
         drop(std::os::unix::net::UnixListener::bind(path).expect("binds"));
         assert!(path.exists());
-        let second = Listener::bind(&endpoint, None)
-            .await
-            .expect("replaces the stale one");
+        let second = Listener::bind(&endpoint, None).await.expect("replaces the stale one");
         fs::remove_file(path).expect("removes");
         fs::write(path, "x").expect("writes");
         drop(second);
         assert!(path.exists());
-        assert!(matches!(
-            Listener::bind(&endpoint, None).await,
-            Err(BindError::NotSocket(_))
-        ));
+        assert!(matches!(Listener::bind(&endpoint, None).await, Err(BindError::NotSocket(_))));
     }
 }

@@ -40,14 +40,8 @@ impl Gateway {
 /// Whether a query has this key with a true value, as Docker reads them: everything but nothing, `0`, `no`, `false` and
 /// `none`.
 fn is_set(query: &str, key: &str) -> bool {
-    let pairs = query
-        .trim_start_matches('?')
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let value = pairs
-        .filter(|(name, _)| *name == key)
-        .map(|(_, value)| value.trim().to_ascii_lowercase())
-        .next();
+    let pairs = query.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let value = pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.trim().to_ascii_lowercase()).next();
     value.is_some_and(|value| !matches!(value.as_str(), "" | "0" | "no" | "false" | "none"))
 }
 
@@ -60,17 +54,7 @@ mod tests {
         for set in ["?force=1", "?force=true", "?a=b&force=xx", "?force=TRUE"] {
             assert!(is_set(set, "force"), "{set}");
         }
-        for unset in [
-            "",
-            "?",
-            "?force",
-            "?force=",
-            "?force=0",
-            "?force=False",
-            "?force=no",
-            "?force=none",
-            "?forced=1",
-        ] {
+        for unset in ["", "?", "?force", "?force=", "?force=0", "?force=False", "?force=no", "?force=none", "?forced=1"] {
             assert!(!is_set(unset, "force"), "{unset}");
         }
     }

@@ -60,17 +60,8 @@ struct Target {
 impl Gateway {
     /// The API in front of this engine and this node, with the manager's private socket at `manager_socket`.
     #[must_use]
-    pub fn new(
-        engine: Arc<Engine>,
-        membership: Arc<dyn Membership>,
-        manager_socket: PathBuf,
-    ) -> Self {
-        Self {
-            engine,
-            membership,
-            manager: Endpoint::Unix(manager_socket),
-            joined: TaskTracker::new(),
-        }
+    pub fn new(engine: Arc<Engine>, membership: Arc<dyn Membership>, manager_socket: PathBuf) -> Self {
+        Self { engine, membership, manager: Endpoint::Unix(manager_socket), joined: TaskTracker::new() }
     }
 
     /// Answers one request.
@@ -94,11 +85,7 @@ impl Gateway {
         let target = Target {
             version: versioned.version,
             path: versioned.path.to_owned(),
-            query: request
-                .uri()
-                .query()
-                .map(|query| format!("?{query}"))
-                .unwrap_or_default(),
+            query: request.uri().query().map(|query| format!("?{query}")).unwrap_or_default(),
         };
         match route(request.method(), &target.path) {
             Route::Ping => Ok(self.ping(request.method() == Method::HEAD).await),
@@ -113,11 +100,7 @@ impl Gateway {
         }
     }
 
-    async fn to_manager(
-        &self,
-        mut request: Request<Incoming>,
-        target: &Target,
-    ) -> Result<Response<Body>, Failure> {
+    async fn to_manager(&self, mut request: Request<Incoming>, target: &Target) -> Result<Response<Body>, Failure> {
         let view = self.membership.view();
         if view.manager == ManagerView::None {
             return Err(status::no_manager(&view));
@@ -134,10 +117,7 @@ impl Gateway {
             tracing::warn!(error = %chain(&error), "the local manager does not answer");
             match error {
                 BackendError::Connect { .. } => status::no_manager(&self.membership.view()),
-                _ => Failure::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    format!("the manager of this node broke off: {error}"),
-                ),
+                _ => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the manager of this node broke off: {error}")),
             }
         })?;
         // The engine's are told instead, as on every other answer: clients take the API as one.
@@ -153,11 +133,7 @@ impl Gateway {
         status.is_some_and(|status| status.state == crate::membership::ManagerPhase::Ready)
     }
 
-    async fn to_engine(
-        &self,
-        request: Request<Incoming>,
-        target: &Target,
-    ) -> Result<Response<Body>, Failure> {
+    async fn to_engine(&self, request: Request<Incoming>, target: &Target) -> Result<Response<Body>, Failure> {
         let uri = self.engine_uri(target).await?;
         let response = proxy::forward(self.engine.endpoint(), request, uri, &self.joined).await;
         let response = response.map_err(|error| self.engine_failure(&error))?;
@@ -170,11 +146,7 @@ impl Gateway {
         let prefix = match target.version {
             None => String::new(),
             Some(asked) => {
-                let facts = self
-                    .engine
-                    .facts()
-                    .await
-                    .map_err(|error| self.engine_failure(&error))?;
+                let facts = self.engine.facts().await.map_err(|error| self.engine_failure(&error))?;
                 format!("/v{}", version::clamp(asked, facts.oldest, facts.newest))
             }
         };
@@ -187,19 +159,13 @@ impl Gateway {
         match error {
             BackendError::Connect { .. } => Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!(
-                    "Cannot connect to the Docker daemon at {endpoint}. Is the docker daemon running?"
-                ),
+                format!("Cannot connect to the Docker daemon at {endpoint}. Is the docker daemon running?"),
             ),
-            _ => Failure::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("the Docker daemon at {endpoint} broke off: {error}"),
-            ),
+            _ => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the Docker daemon at {endpoint} broke off: {error}")),
         }
     }
 }
 
 fn uri(text: &str) -> Result<Uri, Failure> {
-    text.parse()
-        .map_err(|_| Failure::new(StatusCode::BAD_REQUEST, "invalid request path"))
+    text.parse().map_err(|_| Failure::new(StatusCode::BAD_REQUEST, "invalid request path"))
 }

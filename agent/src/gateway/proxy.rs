@@ -2,9 +2,7 @@
 
 use super::reply::{self, Body};
 use crate::backend::{self, BackendError, Endpoint};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::Incoming,
@@ -36,10 +34,7 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, BackendError> {
     let client = wants_upgrade(request.headers()).then(|| upgrade::on(&mut request));
     keep_end_to_end(request.headers_mut(), client.is_some());
-    request
-        .headers_mut()
-        .entry(header::HOST)
-        .or_insert(HeaderValue::from_static("docker"));
+    request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("docker"));
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     let mut response = backend::send(endpoint, request).await?;
@@ -60,10 +55,7 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
 
 fn keep_end_to_end(headers: &mut HeaderMap, is_upgrade: bool) {
     let of_upgrade = |name: &HeaderName| *name == header::CONNECTION || *name == header::UPGRADE;
-    for name in ONE_CONNECTION
-        .iter()
-        .filter(|name| !(is_upgrade && of_upgrade(name)))
-    {
+    for name in ONE_CONNECTION.iter().filter(|name| !(is_upgrade && of_upgrade(name))) {
         headers.remove(name);
     }
 }
@@ -91,13 +83,7 @@ mod tests {
     fn headers_of_one_connection_stay_on_it() {
         let headers = || {
             let mut headers = HeaderMap::new();
-            for name in [
-                "connection",
-                "upgrade",
-                "transfer-encoding",
-                "expect",
-                "x-registry-auth",
-            ] {
+            for name in ["connection", "upgrade", "transfer-encoding", "expect", "x-registry-auth"] {
                 headers.insert(name, HeaderValue::from_static("x"));
             }
             headers
@@ -105,11 +91,7 @@ mod tests {
         let kept = |is_upgrade| {
             let mut headers = headers();
             keep_end_to_end(&mut headers, is_upgrade);
-            headers
-                .keys()
-                .map(HeaderName::to_string)
-                .collect::<Vec<_>>()
-                .join(" ")
+            headers.keys().map(HeaderName::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(kept(false), "x-registry-auth");
         assert_eq!(kept(true), "connection upgrade x-registry-auth");

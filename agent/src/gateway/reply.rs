@@ -12,9 +12,7 @@ pub(crate) fn empty() -> Body {
 }
 
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A JSON answer.
@@ -22,10 +20,7 @@ pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize) -> Respons
     let text = serde_json::to_vec(value).expect("answers of this crate are plain JSON");
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -32,11 +32,7 @@ const CLUSTER: [&str; 6] = ["swarm", "nodes", "services", "tasks", "secrets", "c
 #[must_use]
 pub fn route(method: &Method, path: &str) -> Route {
     let only = |wanted: &Method, route| {
-        if method == wanted {
-            route
-        } else {
-            Route::Nowhere
-        }
+        if method == wanted { route } else { Route::Nowhere }
     };
     match path {
         "/_ping" if matches!(*method, Method::GET | Method::HEAD) => Route::Ping,
@@ -47,16 +43,8 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/swarm/leave" => only(&Method::POST, Route::Leave),
         "/swarm/unlock" => only(&Method::POST, Route::Unlock),
         path => {
-            let first = path
-                .trim_start_matches('/')
-                .split('/')
-                .next()
-                .unwrap_or_default();
-            if CLUSTER.contains(&first) {
-                Route::Manager
-            } else {
-                Route::Engine
-            }
+            let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+            if CLUSTER.contains(&first) { Route::Manager } else { Route::Engine }
         }
     }
 }
@@ -69,50 +57,14 @@ mod tests {
     fn every_kind_of_path_has_its_answerer() {
         let get = |path| route(&Method::GET, path);
         let post = |path| route(&Method::POST, path);
-        assert_eq!(
-            (
-                get("/_ping"),
-                route(&Method::HEAD, "/_ping"),
-                post("/_ping")
-            ),
-            (Route::Ping, Route::Ping, Route::Nowhere)
-        );
+        assert_eq!((get("/_ping"), route(&Method::HEAD, "/_ping"), post("/_ping")), (Route::Ping, Route::Ping, Route::Nowhere));
         assert_eq!((get("/info"), post("/info")), (Route::Info, Route::Nowhere));
-        assert_eq!(
-            (post("/swarm/init"), get("/swarm/init")),
-            (Route::Init, Route::Nowhere)
-        );
-        assert_eq!(
-            (
-                post("/swarm/join"),
-                post("/swarm/leave"),
-                post("/swarm/unlock")
-            ),
-            (Route::Join, Route::Leave, Route::Unlock)
-        );
-        for path in [
-            "/swarm",
-            "/swarm/unlockkey",
-            "/nodes",
-            "/nodes/x/update",
-            "/services/create",
-            "/tasks",
-            "/secrets/a",
-            "/configs",
-        ] {
+        assert_eq!((post("/swarm/init"), get("/swarm/init")), (Route::Init, Route::Nowhere));
+        assert_eq!((post("/swarm/join"), post("/swarm/leave"), post("/swarm/unlock")), (Route::Join, Route::Leave, Route::Unlock));
+        for path in ["/swarm", "/swarm/unlockkey", "/nodes", "/nodes/x/update", "/services/create", "/tasks", "/secrets/a", "/configs"] {
             assert_eq!(get(path), Route::Manager, "{path}");
         }
-        for path in [
-            "/version",
-            "/nodesx",
-            "/containers/nodes/json",
-            "/images/swarm/json",
-            "/events",
-            "/grpc",
-            "/session",
-            "/",
-            "",
-        ] {
+        for path in ["/version", "/nodesx", "/containers/nodes/json", "/images/swarm/json", "/events", "/grpc", "/session", "/", ""] {
             assert_eq!(get(path), Route::Engine, "{path}");
         }
     }

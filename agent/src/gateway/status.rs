@@ -14,10 +14,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 }
 
@@ -27,8 +24,7 @@ const WORKER: &str = "This node is not a swarm manager. Worker nodes can't be us
      this command on a manager node or promote the current node to a manager.";
 const NOT_READY: &str = "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.";
 /// Also what `/info` shows.
-pub(crate) const EXPIRED: &str =
-    "Swarm certificates have expired. To replace them, leave the swarm and join again.";
+pub(crate) const EXPIRED: &str = "Swarm certificates have expired. To replace them, leave the swarm and join again.";
 
 /// Why this host does not answer cluster calls.
 pub(crate) fn no_manager(view: &NodeView) -> Failure {
@@ -59,9 +55,7 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         let status = match error {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Broken(_) | BodyError::Empty | BodyError::Json(_) | BodyError::Word(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            BodyError::Broken(_) | BodyError::Empty | BodyError::Json(_) | BodyError::Word(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
     }
@@ -73,10 +67,7 @@ impl From<InitError> for Failure {
             InitError::Unsupported(unsupported) => return (*unsupported).into(),
             InitError::Already | InitError::BrokenOff(_) => StatusCode::SERVICE_UNAVAILABLE,
             InitError::Address(_) | InitError::Spec(_) => StatusCode::BAD_REQUEST,
-            InitError::Pool(_)
-            | InitError::Settings(_)
-            | InitError::Manager(_)
-            | InitError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            InitError::Pool(_) | InitError::Settings(_) | InitError::Manager(_) | InitError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }
@@ -85,16 +76,11 @@ impl From<InitError> for Failure {
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         let status = match &error {
-            JoinError::Already
-            | JoinError::Timeout
-            | JoinError::Unavailable(_)
-            | JoinError::BrokenOff(_) => StatusCode::SERVICE_UNAVAILABLE,
-            JoinError::Address(_) | JoinError::NoRemote | JoinError::Token(_) => {
-                StatusCode::BAD_REQUEST
+            JoinError::Already | JoinError::Timeout | JoinError::Unavailable(_) | JoinError::BrokenOff(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            JoinError::Refused { status, .. } => {
-                StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            }
+            JoinError::Address(_) | JoinError::NoRemote | JoinError::Token(_) => StatusCode::BAD_REQUEST,
+            JoinError::Refused { status, .. } => StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             JoinError::NotManager(_) | JoinError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
@@ -104,9 +90,7 @@ impl From<JoinError> for Failure {
 impl From<LeaveError> for Failure {
     fn from(error: LeaveError) -> Self {
         let status = match &error {
-            LeaveError::NoSwarm | LeaveError::Manager(_) | LeaveError::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            LeaveError::NoSwarm | LeaveError::Manager(_) | LeaveError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             LeaveError::Containers(_) | LeaveError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

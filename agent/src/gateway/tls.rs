@@ -57,20 +57,12 @@ pub fn server_tls(files: &TlsFiles) -> Result<ServerConfig, ServerTlsError> {
             for certificate in certificates(path)? {
                 roots.add(certificate).map_err(ServerTlsError::Use)?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                    .build();
-            verifier.map_err(|source| ServerTlsError::Clients {
-                path: path.clone(),
-                source,
-            })?
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+            verifier.map_err(|source| ServerTlsError::Clients { path: path.clone(), source })?
         }
     };
     let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| ServerTlsError::Pem {
-        path: files.key.clone(),
-        source,
-    })?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| ServerTlsError::Pem { path: files.key.clone(), source })?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(ServerTlsError::Use)?
@@ -82,17 +74,7 @@ pub fn server_tls(files: &TlsFiles) -> Result<ServerConfig, ServerTlsError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerTlsError> {
-    let failed = |source| ServerTlsError::Pem {
-        path: path.to_owned(),
-        source,
-    };
-    let all: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(failed)?
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    if all.is_empty() {
-        Err(ServerTlsError::Empty(path.to_owned()))
-    } else {
-        Ok(all)
-    }
+    let failed = |source| ServerTlsError::Pem { path: path.to_owned(), source };
+    let all: Vec<_> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    if all.is_empty() { Err(ServerTlsError::Empty(path.to_owned())) } else { Ok(all) }
 }

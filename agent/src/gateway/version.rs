@@ -3,15 +3,9 @@
 use std::fmt;
 
 /// The oldest version that is accepted.
-pub const OLDEST: ApiVersion = ApiVersion {
-    major: 1,
-    minor: 24,
-};
+pub const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 24 };
 /// The newest version that is accepted: that of the API description this product follows.
-pub const NEWEST: ApiVersion = ApiVersion {
-    major: 1,
-    minor: 56,
-};
+pub const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 56 };
 
 /// A version of the Engine API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,9 +37,7 @@ impl fmt::Display for ApiVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedVersion {
     /// Below [`OLDEST`], or no version.
-    #[error(
-        "client version {0} is too old. Minimum supported API version is {OLDEST}, please upgrade your client to a newer version"
-    )]
+    #[error("client version {0} is too old. Minimum supported API version is {OLDEST}, please upgrade your client to a newer version")]
     TooOld(String),
     /// Above [`NEWEST`].
     #[error("client version {0} is too new. Maximum supported API version is {NEWEST}")]
@@ -67,17 +59,11 @@ pub struct Versioned<'a> {
 /// [`UnsupportedVersion`] when the prefix names a version that is not accepted.
 pub fn split(path: &str) -> Result<Versioned<'_>, UnsupportedVersion> {
     let Some((text, rest)) = prefix(path) else {
-        return Ok(Versioned {
-            version: None,
-            path,
-        });
+        return Ok(Versioned { version: None, path });
     };
     match ApiVersion::parse(text) {
         Some(version) if version > NEWEST => Err(UnsupportedVersion::TooNew(text.to_owned())),
-        Some(version) if version >= OLDEST => Ok(Versioned {
-            version: Some(version),
-            path: rest,
-        }),
+        Some(version) if version >= OLDEST => Ok(Versioned { version: Some(version), path: rest }),
         _ => Err(UnsupportedVersion::TooOld(text.to_owned())),
     }
 }
@@ -87,8 +73,7 @@ fn prefix(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("/v")?;
     let end = rest.find('/')?;
     let (version, path) = rest.split_at(end);
-    let is_version =
-        !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let is_version = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     is_version.then_some((version, path))
 }
 
@@ -104,14 +89,8 @@ mod tests {
 
     fn text(path: &str) -> String {
         match split(path) {
-            Ok(Versioned {
-                version: Some(version),
-                path,
-            }) => format!("{version} {path}"),
-            Ok(Versioned {
-                version: None,
-                path,
-            }) => format!("- {path}"),
+            Ok(Versioned { version: Some(version), path }) => format!("{version} {path}"),
+            Ok(Versioned { version: None, path }) => format!("- {path}"),
             Err(error) => error.to_string(),
         }
     }
@@ -132,14 +111,10 @@ mod tests {
     fn versions_out_of_range_get_dockers_words() {
         let too_old = "is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version";
         for old in ["1.10", "0.9", "1", "..", "1..2"] {
-            assert_eq!(
-                text(&format!("/v{old}/info")),
-                format!("client version {old} {too_old}")
-            );
+            assert_eq!(text(&format!("/v{old}/info")), format!("client version {old} {too_old}"));
         }
         for new in ["1.99", "1.57", "2.0"] {
-            let too_new =
-                format!("client version {new} is too new. Maximum supported API version is 1.56");
+            let too_new = format!("client version {new} is too new. Maximum supported API version is 1.56");
             assert_eq!(text(&format!("/v{new}/info")), too_new);
         }
     }

@@ -49,16 +49,8 @@ pub fn complete(field: &'static str, addr: &str) -> Result<String, AddressError>
         return Ok(rest.to_owned());
     };
     let host = if host.is_empty() { "0.0.0.0" } else { host };
-    let port = if port.is_empty() {
-        CLUSTER_PORT.to_string()
-    } else {
-        port.to_owned()
-    };
-    Ok(if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    })
+    let port = if port.is_empty() { CLUSTER_PORT.to_string() } else { port.to_owned() };
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 /// Where to listen: an interface's address, or an IP address.
@@ -67,9 +59,7 @@ pub fn complete(field: &'static str, addr: &str) -> Result<String, AddressError>
 /// [`AddressError`] when `addr` (completed) is neither.
 pub fn listen(addr: &str, interfaces: &[Interface]) -> Result<HostPort, AddressError> {
     let (host, port) = split(addr).ok_or_else(|| AddressError::ListenForm(addr.to_owned()))?;
-    let port = port
-        .parse()
-        .map_err(|_| AddressError::ListenForm(addr.to_owned()))?;
+    let port = port.parse().map_err(|_| AddressError::ListenForm(addr.to_owned()))?;
     let host = match of_interface(host, interfaces)? {
         Some(ip) => ip,
         None => host.parse().map_err(|_| AddressError::Listen)?,
@@ -82,17 +72,10 @@ pub fn listen(addr: &str, interfaces: &[Interface]) -> Result<HostPort, AddressE
 ///
 /// # Errors
 /// [`AddressError`] when there is none, or no single one.
-pub fn advertise(
-    addr: &str,
-    configured: &str,
-    listen_port: u16,
-    interfaces: &[Interface],
-) -> Result<HostPort, AddressError> {
+pub fn advertise(addr: &str, configured: &str, listen_port: u16, interfaces: &[Interface]) -> Result<HostPort, AddressError> {
     if !addr.is_empty() {
         let (host, port) = match split(addr) {
-            Some((host, port)) if !port.is_empty() => {
-                (host, port.parse().map_err(|_| AddressError::Advertise)?)
-            }
+            Some((host, port)) if !port.is_empty() => (host, port.parse().map_err(|_| AddressError::Advertise)?),
             Some((host, _)) => (host, listen_port),
             None => (addr, listen_port),
         };
@@ -104,10 +87,7 @@ pub fn advertise(
     } else {
         usable(configured, interfaces)?.ok_or(AddressError::DefaultAdvertise)?
     };
-    Ok(HostPort {
-        host,
-        port: listen_port,
-    })
+    Ok(HostPort { host, port: listen_port })
 }
 
 /// Where VXLAN traffic comes from; `None` leaves it to the advertised address.
@@ -118,9 +98,7 @@ pub fn data_path(addr: &str, interfaces: &[Interface]) -> Result<Option<IpAddr>,
     if addr.is_empty() {
         return Ok(None);
     }
-    usable(addr, interfaces)?
-        .ok_or(AddressError::DataPath)
-        .map(Some)
+    usable(addr, interfaces)?.ok_or(AddressError::DataPath).map(Some)
 }
 
 /// Whether a first manager can tell which of this host's addresses it is: the one it listens on, the advertised one if it
@@ -128,26 +106,17 @@ pub fn data_path(addr: &str, interfaces: &[Interface]) -> Result<Option<IpAddr>,
 ///
 /// # Errors
 /// [`AddressError::MustListen`].
-pub fn check_local(
-    listen: &HostPort,
-    advertise: &HostPort,
-    interfaces: &[Interface],
-) -> Result<(), AddressError> {
+pub fn check_local(listen: &HostPort, advertise: &HostPort, interfaces: &[Interface]) -> Result<(), AddressError> {
     if !listen.host.is_unspecified() || is_local(advertise.host, interfaces) {
         return Ok(());
     }
-    of_system(interfaces)
-        .map(|_| ())
-        .map_err(|_| AddressError::MustListen)
+    of_system(interfaces).map(|_| ()).map_err(|_| AddressError::MustListen)
 }
 
 /// Whether one of the interfaces has this address.
 #[must_use]
 pub fn is_local(ip: IpAddr, interfaces: &[Interface]) -> bool {
-    interfaces
-        .iter()
-        .flat_map(|i| &i.addresses)
-        .any(|own| own.to_canonical() == ip.to_canonical())
+    interfaces.iter().flat_map(|i| &i.addresses).any(|own| own.to_canonical() == ip.to_canonical())
 }
 
 /// `HOST:PORT` or `[IPV6]:PORT` without the brackets, also with an empty port; a lone host has none. `None` when there are
@@ -195,17 +164,14 @@ fn of_interface(name: &str, interfaces: &[Interface]) -> Result<Option<IpAddr>, 
     };
     let v4 = only("IPv4", IpAddr::is_ipv4)?;
     let v6 = only("IPv6", IpAddr::is_ipv6)?;
-    v4.or(v6)
-        .map(Some)
-        .ok_or_else(|| AddressError::InterfaceEmpty(name.to_owned()))
+    v4.or(v6).map(Some).ok_or_else(|| AddressError::InterfaceEmpty(name.to_owned()))
 }
 
 /// The single address others can reach this host by. Hardware counts first; a host without any (a container, a network
 /// namespace) has its made-up interfaces looked at, those of Docker's own networks left out.
 fn of_system(interfaces: &[Interface]) -> Result<IpAddr, AddressError> {
     let up = || interfaces.iter().filter(|i| i.is_up);
-    let has_hardware =
-        up().any(|i| i.kind.is_none() && i.addresses.iter().any(|ip| is_global_unicast(*ip)));
+    let has_hardware = up().any(|i| i.kind.is_none() && i.addresses.iter().any(|ip| is_global_unicast(*ip)));
     if has_hardware {
         return single(up().filter(|i| i.kind.is_none()));
     }
@@ -215,9 +181,7 @@ fn of_system(interfaces: &[Interface]) -> Result<IpAddr, AddressError> {
 /// `docker0`, `docker_gwbridge`, and `br-` with the start of a network's id.
 fn is_dockers(name: &str) -> bool {
     let is_network = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    name == "docker0"
-        || name == "docker_gwbridge"
-        || name.strip_prefix("br-").is_some_and(is_network)
+    name == "docker0" || name == "docker_gwbridge" || name.strip_prefix("br-").is_some_and(is_network)
 }
 
 fn single<'a>(interfaces: impl Iterator<Item = &'a Interface>) -> Result<IpAddr, AddressError> {
@@ -227,10 +191,7 @@ fn single<'a>(interfaces: impl Iterator<Item = &'a Interface>) -> Result<IpAddr,
             continue;
         };
         if let Some((name, other)) = found {
-            let places = format!(
-                "different interfaces ({other} on {name} and {ip} on {})",
-                interface.name
-            );
+            let places = format!("different interfaces ({other} on {name} and {ip} on {})", interface.name);
             return Err(AddressError::Ambiguous(places));
         }
         found = Some((&interface.name, ip));
@@ -241,15 +202,9 @@ fn single<'a>(interfaces: impl Iterator<Item = &'a Interface>) -> Result<IpAddr,
 /// The only IPv4 address others can reach, else the only IPv6 address.
 fn favourite(interface: &Interface) -> Result<Option<IpAddr>, AddressError> {
     let only = |is_wanted: fn(&IpAddr) -> bool| {
-        let mut wanted = interface
-            .addresses
-            .iter()
-            .filter(|ip| is_global_unicast(**ip) && is_wanted(ip));
+        let mut wanted = interface.addresses.iter().filter(|ip| is_global_unicast(**ip) && is_wanted(ip));
         match (wanted.next(), wanted.next()) {
-            (Some(first), Some(second)) => Err(AddressError::Ambiguous(format!(
-                "interface {} ({first} and {second})",
-                interface.name
-            ))),
+            (Some(first), Some(second)) => Err(AddressError::Ambiguous(format!("interface {} ({first} and {second})", interface.name))),
             (first, _) => Ok(first.copied()),
         }
     };
@@ -261,19 +216,8 @@ fn favourite(interface: &Interface) -> Result<Option<IpAddr>, AddressError> {
 /// Go's `IsGlobalUnicast`: not unspecified, loopback, link-local, multicast or broadcast; private addresses count.
 fn is_global_unicast(ip: IpAddr) -> bool {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            !(ip.is_unspecified()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_broadcast())
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_unspecified()
-                || ip.is_loopback()
-                || ip.is_unicast_link_local()
-                || ip.is_multicast())
-        }
+        IpAddr::V4(ip) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast()),
+        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast()),
     }
 }
 
@@ -287,10 +231,7 @@ mod tests {
             is_up: true,
             is_loopback: name == "lo",
             kind: kind.map(Into::into),
-            addresses: addresses
-                .iter()
-                .map(|ip| ip.parse().expect("an address"))
-                .collect(),
+            addresses: addresses.iter().map(|ip| ip.parse().expect("an address")).collect(),
         }
     }
 
@@ -318,10 +259,7 @@ mod tests {
     #[test]
     fn addresses_of_requests_are_completed() {
         let complete = |addr| text(super::complete("ListenAddr", addr));
-        assert_eq!(
-            complete(""),
-            "! invalid ListenAddr \"\": invalid empty address"
-        );
+        assert_eq!(complete(""), "! invalid ListenAddr \"\": invalid empty address");
         assert_eq!(complete("eth0"), "eth0:2377");
         assert_eq!(complete(":99"), "0.0.0.0:99");
         assert_eq!(complete("tcp://1.2.3.4"), "1.2.3.4:2377");
@@ -336,16 +274,9 @@ mod tests {
         assert_eq!(listen("0.0.0.0:2377"), "0.0.0.0:2377");
         assert_eq!(listen("[::]:2377"), "[::]:2377");
         for bad in ["eth9:99", "nonsense:2377"] {
-            assert_eq!(
-                listen(bad),
-                "! listen address must be an IP address or network interface (with optional port number)",
-                "{bad}"
-            );
+            assert_eq!(listen(bad), "! listen address must be an IP address or network interface (with optional port number)", "{bad}");
         }
-        assert_eq!(
-            listen("1.2.3.4:99999"),
-            "! could not parse listen address 1.2.3.4:99999"
-        );
+        assert_eq!(listen("1.2.3.4:99999"), "! could not parse listen address 1.2.3.4:99999");
     }
 
     #[test]
@@ -373,34 +304,20 @@ mod tests {
 
     #[test]
     fn a_host_without_hardware_looks_at_made_up_interfaces() {
-        let namespace = [
-            lo(),
-            interface("eth0", Some("veth"), &["10.9.0.2"]),
-            interface("docker0", Some("bridge"), &["172.17.0.1"]),
-        ];
+        let namespace = [lo(), interface("eth0", Some("veth"), &["10.9.0.2"]), interface("docker0", Some("bridge"), &["172.17.0.1"])];
         assert_eq!(advertised("", "", &namespace), "10.9.0.2:2377");
-        assert_eq!(
-            advertised("", "", &[lo()]),
-            "! could not find the system's IP address"
-        );
+        assert_eq!(advertised("", "", &[lo()]), "! could not find the system's IP address");
     }
 
     #[test]
     fn a_given_address_is_an_interface_or_an_ip() {
-        let host = [
-            lo(),
-            interface("eth0", None, &["10.0.0.5"]),
-            interface("eth1", None, &["10.1.0.5", "10.1.0.6"]),
-        ];
+        let host = [lo(), interface("eth0", None, &["10.0.0.5"]), interface("eth1", None, &["10.1.0.5", "10.1.0.6"])];
         assert_eq!(advertised("eth0", "", &host), "10.0.0.5:2377");
         assert_eq!(advertised("eth0:99", "", &host), "10.0.0.5:99");
         assert_eq!(advertised("192.0.2.1:99", "", &host), "192.0.2.1:99");
         assert_eq!(advertised("2001:db8::1", "", &host), "[2001:db8::1]:2377");
         assert_eq!(advertised("lo", "", &host), "127.0.0.1:2377");
-        assert_eq!(
-            advertised("eth1", "", &host),
-            "! interface eth1 has more than one IPv4 address (10.1.0.5 and 10.1.0.6)"
-        );
+        assert_eq!(advertised("eth1", "", &host), "! interface eth1 has more than one IPv4 address (10.1.0.5 and 10.1.0.6)");
         for bad in ["eth9", "0.0.0.0", "0.0.0.0:99", "10.0.0.5:x", "[::]"] {
             assert_eq!(
                 advertised(bad, "", &host),
@@ -423,23 +340,12 @@ mod tests {
 
     #[test]
     fn a_foreign_advertise_address_needs_a_local_one() {
-        let host_port = |host: &str| HostPort {
-            host: host.parse().expect("an address"),
-            port: 2377,
-        };
-        let check = |listen: &str, advertise: &str, interfaces: &[Interface]| {
-            check_local(&host_port(listen), &host_port(advertise), interfaces)
-        };
-        let two = [
-            lo(),
-            interface("eth0", None, &["10.0.0.5"]),
-            interface("eth1", None, &["10.1.0.5"]),
-        ];
+        let host_port = |host: &str| HostPort { host: host.parse().expect("an address"), port: 2377 };
+        let check =
+            |listen: &str, advertise: &str, interfaces: &[Interface]| check_local(&host_port(listen), &host_port(advertise), interfaces);
+        let two = [lo(), interface("eth0", None, &["10.0.0.5"]), interface("eth1", None, &["10.1.0.5"])];
         assert_eq!(check("0.0.0.0", "10.1.0.5", &two), Ok(()));
-        assert_eq!(
-            check("0.0.0.0", "192.0.2.1", &two),
-            Err(AddressError::MustListen)
-        );
+        assert_eq!(check("0.0.0.0", "192.0.2.1", &two), Err(AddressError::MustListen));
         assert_eq!(check("10.0.0.5", "192.0.2.1", &two), Ok(()));
         assert_eq!(check("0.0.0.0", "192.0.2.1", &plain_host()), Ok(()));
     }
@@ -448,10 +354,7 @@ mod tests {
     fn the_data_path_is_free_of_ports() {
         let path = |addr| data_path(addr, &[interface("eth0", None, &["10.0.0.5"])]);
         assert_eq!(path(""), Ok(None));
-        assert_eq!(
-            path("eth0"),
-            Ok(Some("10.0.0.5".parse().expect("an address")))
-        );
+        assert_eq!(path("eth0"), Ok(Some("10.0.0.5".parse().expect("an address"))));
         for bad in ["zz", "0.0.0.0", "10.0.0.5:99"] {
             assert_eq!(path(bad), Err(AddressError::DataPath), "{bad}");
         }

@@ -44,11 +44,7 @@ pub async fn bootstrap(plan: &JoinPlan) -> Result<Joined, JoinError> {
     let unusable = |error: swarm_pki::KeyError| JoinError::State(error.to_string());
     let key = NodeKey::generate().map_err(unusable)?;
     let csr = key.csr_pem().map_err(unusable)?;
-    let request = IssueRequest {
-        csr,
-        token: plan.token.to_string(),
-        availability: plan.availability,
-    };
+    let request = IssueRequest { csr, token: plan.token.to_string(), availability: plan.availability };
     let (issued, local) = issue(&plan.remote, &roots, &request).await?;
     check(issued, key, local, SystemTime::now())
 }
@@ -69,27 +65,14 @@ async fn trusted_roots(remote: &str, token: &JoinToken) -> Result<RootBundle, Jo
     };
     let expected = token.root_digest();
     if RootDigest::of(&pem) != expected {
-        return Err(JoinError::Token(
-            swarm_pki::DigestMismatch {
-                expected: expected.hex(),
-            }
-            .to_string(),
-        ));
+        return Err(JoinError::Token(swarm_pki::DigestMismatch { expected: expected.hex() }.to_string()));
     }
-    let unreadable = |what: String| {
-        JoinError::NotManager(format!(
-            "the root certificate of the swarm cannot be used: {what}"
-        ))
-    };
+    let unreadable = |what: String| JoinError::NotManager(format!("the root certificate of the swarm cannot be used: {what}"));
     let text = std::str::from_utf8(&pem).map_err(|error| unreadable(error.to_string()))?;
     RootBundle::from_pem(text).map_err(|error| unreadable(error.to_string()))
 }
 
-async fn issue(
-    remote: &str,
-    roots: &RootBundle,
-    request: &IssueRequest,
-) -> Result<(Issued, SocketAddr), JoinError> {
+async fn issue(remote: &str, roots: &RootBundle, request: &IssueRequest) -> Result<(Issued, SocketAddr), JoinError> {
     let mut pause = ISSUE_PAUSE_MIN;
     loop {
         match ca_calls::issue(remote, roots, request).await {
@@ -115,38 +98,18 @@ fn is_passing(error: &CallError) -> bool {
 
 fn final_error(error: CallError) -> JoinError {
     match error {
-        CallError::Refused { status, message } => JoinError::Refused {
-            status: status.as_u16(),
-            message,
-        },
-        CallError::Connect { .. } | CallError::Timeout { .. } => {
-            JoinError::Unavailable(error.to_string())
-        }
-        CallError::Tls { .. } | CallError::Broken { .. } | CallError::Answer { .. } => {
-            JoinError::NotManager(error.to_string())
-        }
+        CallError::Refused { status, message } => JoinError::Refused { status: status.as_u16(), message },
+        CallError::Connect { .. } | CallError::Timeout { .. } => JoinError::Unavailable(error.to_string()),
+        CallError::Tls { .. } | CallError::Broken { .. } | CallError::Answer { .. } => JoinError::NotManager(error.to_string()),
     }
 }
 
 /// Whether what came is a certificate for our key, of the node and cluster it is said to be, under roots we now trust.
-fn check(
-    issued: Issued,
-    key: NodeKey,
-    local: SocketAddr,
-    now: SystemTime,
-) -> Result<Joined, JoinError> {
-    let refused = |what: String| {
-        JoinError::NotManager(format!(
-            "the swarm issued a certificate that cannot be used: {what}"
-        ))
-    };
-    let roots =
-        RootBundle::from_pem(&issued.root_ca).map_err(|error| refused(error.to_string()))?;
-    let credentials =
-        Credentials::new(&issued.certificate, key).map_err(|error| refused(error.to_string()))?;
-    roots
-        .check_chain(credentials.chain(), now)
-        .map_err(|error| refused(error.to_string()))?;
+fn check(issued: Issued, key: NodeKey, local: SocketAddr, now: SystemTime) -> Result<Joined, JoinError> {
+    let refused = |what: String| JoinError::NotManager(format!("the swarm issued a certificate that cannot be used: {what}"));
+    let roots = RootBundle::from_pem(&issued.root_ca).map_err(|error| refused(error.to_string()))?;
+    let credentials = Credentials::new(&issued.certificate, key).map_err(|error| refused(error.to_string()))?;
+    roots.check_chain(credentials.chain(), now).map_err(|error| refused(error.to_string()))?;
     let identity = credentials.identity();
     let is_as_said = identity.node_id == issued.node_id.as_str()
         && identity.cluster_id == issued.cluster_id.as_str()
@@ -154,12 +117,7 @@ fn check(
     if !is_as_said {
         return Err(refused("it is for another node".to_owned()));
     }
-    Ok(Joined {
-        issued,
-        credentials,
-        roots,
-        local,
-    })
+    Ok(Joined { issued, credentials, roots, local })
 }
 
 /// A membership could not be saved.
@@ -178,21 +136,13 @@ pub enum SaveError {
 ///
 /// # Errors
 /// [`SaveError`]; the membership is to be wiped then.
-pub fn save(
-    file: &RecordFile,
-    certificates: &CertStore,
-    plan: &JoinPlan,
-    joined: &Joined,
-) -> Result<NodeRecord, SaveError> {
+pub fn save(file: &RecordFile, certificates: &CertStore, plan: &JoinPlan, joined: &Joined) -> Result<NodeRecord, SaveError> {
     let own = || std::net::SocketAddr::new(joined.local.ip(), plan.listen.port).to_string();
     let mut record = NodeRecord {
         phase: Phase::Joining,
         node_id: Some(joined.issued.node_id),
         cluster_id: Some(joined.issued.cluster_id),
-        advertise_addr: plan
-            .advertise
-            .as_ref()
-            .map_or_else(own, ToString::to_string),
+        advertise_addr: plan.advertise.as_ref().map_or_else(own, ToString::to_string),
         managers: joined.issued.managers.clone(),
         ..started(plan)
     };
@@ -212,11 +162,7 @@ pub fn started(plan: &JoinPlan) -> NodeRecord {
         node_id: None,
         cluster_id: None,
         listen_addr: plan.listen.to_string(),
-        advertise_addr: plan
-            .advertise
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        advertise_addr: plan.advertise.as_ref().map(ToString::to_string).unwrap_or_default(),
         data_path_addr: plan.data_path.map(|ip| ip.to_string()).unwrap_or_default(),
         managers: vec![],
         orders_generation: 0,

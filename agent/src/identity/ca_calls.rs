@@ -62,12 +62,7 @@ type Port = ClusterPort<Full<Bytes>>;
 /// # Errors
 /// [`CallError`].
 pub async fn fetch_roots(addr: &str) -> Result<Bytes, CallError> {
-    let mut port = Port::connect(
-        addr,
-        swarm_pki::client_config_unverified(),
-        swarm_pki::ca_server_name(),
-    )
-    .await?;
+    let mut port = Port::connect(addr, swarm_pki::client_config_unverified(), swarm_pki::ca_server_name()).await?;
     port.call::<()>(Method::GET, "/ca/root", None).await
 }
 
@@ -75,17 +70,8 @@ pub async fn fetch_roots(addr: &str) -> Result<Bytes, CallError> {
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn issue(
-    addr: &str,
-    roots: &RootBundle,
-    request: &IssueRequest,
-) -> Result<(Issued, SocketAddr), CallError> {
-    let mut port = Port::connect(
-        addr,
-        swarm_pki::client_config_ca(roots),
-        swarm_pki::ca_server_name(),
-    )
-    .await?;
+pub async fn issue(addr: &str, roots: &RootBundle, request: &IssueRequest) -> Result<(Issued, SocketAddr), CallError> {
+    let mut port = Port::connect(addr, swarm_pki::client_config_ca(roots), swarm_pki::ca_server_name()).await?;
     let issued = port.call_json("/ca/issue", request).await?;
     Ok((issued, port.local()))
 }
@@ -94,18 +80,8 @@ pub async fn issue(
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn renew(
-    addr: &str,
-    identity: Arc<LiveIdentity>,
-    roots: &RootBundle,
-    csr: String,
-) -> Result<Renewed, CallError> {
-    let mut port = Port::connect(
-        addr,
-        swarm_pki::client_config(identity, roots),
-        swarm_pki::ca_server_name(),
-    )
-    .await?;
+pub async fn renew(addr: &str, identity: Arc<LiveIdentity>, roots: &RootBundle, csr: String) -> Result<Renewed, CallError> {
+    let mut port = Port::connect(addr, swarm_pki::client_config(identity, roots), swarm_pki::ca_server_name()).await?;
     port.call_json("/ca/renew", &RenewRequest { csr }).await
 }
 
@@ -113,18 +89,7 @@ pub async fn renew(
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn leave(
-    addr: &str,
-    identity: Arc<LiveIdentity>,
-    roots: &RootBundle,
-) -> Result<(), CallError> {
-    let mut port = Port::connect(
-        addr,
-        swarm_pki::client_config(identity, roots),
-        swarm_pki::manager_server_name(),
-    )
-    .await?;
-    port.call::<()>(Method::POST, "/leave", None)
-        .await
-        .map(|_| ())
+pub async fn leave(addr: &str, identity: Arc<LiveIdentity>, roots: &RootBundle) -> Result<(), CallError> {
+    let mut port = Port::connect(addr, swarm_pki::client_config(identity, roots), swarm_pki::manager_server_name()).await?;
+    port.call::<()>(Method::POST, "/leave", None).await.map(|_| ())
 }

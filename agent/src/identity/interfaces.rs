@@ -8,10 +8,7 @@ use nix::{
     ifaddrs::getifaddrs,
     net::if_::InterfaceFlags,
     sys::{
-        socket::{
-            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
-            socket,
-        },
+        socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket},
         time::TimeVal,
     },
 };
@@ -38,46 +35,31 @@ pub fn interfaces() -> Result<Vec<Interface>, AddressError> {
     let mut order = Vec::new();
     let mut found: HashMap<String, Interface> = HashMap::new();
     for entry in getifaddrs().map_err(|errno| system(errno.into()))? {
-        let interface = found
-            .entry(entry.interface_name.clone())
-            .or_insert_with(|| {
-                order.push(entry.interface_name.clone());
-                Interface {
-                    is_up: entry.flags.contains(InterfaceFlags::IFF_UP),
-                    is_loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
-                    kind: kinds.get(&entry.interface_name).cloned(),
-                    name: entry.interface_name,
-                    addresses: Vec::new(),
-                }
-            });
+        let interface = found.entry(entry.interface_name.clone()).or_insert_with(|| {
+            order.push(entry.interface_name.clone());
+            Interface {
+                is_up: entry.flags.contains(InterfaceFlags::IFF_UP),
+                is_loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
+                kind: kinds.get(&entry.interface_name).cloned(),
+                name: entry.interface_name,
+                addresses: Vec::new(),
+            }
+        });
         if let Some(address) = entry.address {
             let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
             let v6 = address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip()));
             interface.addresses.extend(v4.or(v6));
         }
     }
-    Ok(order
-        .into_iter()
-        .filter_map(|name| found.remove(&name))
-        .collect())
+    Ok(order.into_iter().filter_map(|name| found.remove(&name)).collect())
 }
 
 /// The kind of every made-up interface, by name.
 fn kinds() -> io::Result<BTreeMap<String, String>> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )?;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     let wait = TimeVal::new(ANSWER_SECONDS_MAX, 0);
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::ReceiveTimeout, &wait)?;
-    sendto(
-        socket.as_raw_fd(),
-        &list_links(),
-        &NetlinkAddr::new(0, 0),
-        MsgFlags::empty(),
-    )?;
+    sendto(socket.as_raw_fd(), &list_links(), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut kinds = BTreeMap::new();
     let mut buffer = vec![0; ANSWER_BYTES_MAX];
     loop {
@@ -113,8 +95,7 @@ fn read_links(mut datagram: &[u8], kinds: &mut BTreeMap<String, String>) -> io::
             libc::RTM_NEWLINK => {
                 let attributes = message.get(LINK_HEADER..).unwrap_or_default();
                 let name = attribute(attributes, libc::IFLA_IFNAME);
-                let link_kind = attribute(attributes, libc::IFLA_LINKINFO)
-                    .and_then(|info| attribute(info, libc::IFLA_INFO_KIND));
+                let link_kind = attribute(attributes, libc::IFLA_LINKINFO).and_then(|info| attribute(info, libc::IFLA_INFO_KIND));
                 if let (Some(name), Some(link_kind)) = (name, link_kind) {
                     kinds.insert(text(name), text(link_kind));
                 }
@@ -131,13 +112,7 @@ fn next_message(datagram: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(*datagram.first_chunk::<4>()?) as usize;
     let kind = u16::from_ne_bytes(datagram.get(4..6)?.try_into().ok()?);
     let message = datagram.get(HEADER..length)?;
-    Some((
-        kind,
-        message,
-        datagram
-            .get(length.next_multiple_of(4)..)
-            .unwrap_or_default(),
-    ))
+    Some((kind, message, datagram.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
 /// Content of the first attribute of this type.
@@ -166,10 +141,7 @@ mod tests {
     #[test]
     fn the_loopback_is_there_and_no_made_up_interface() {
         let interfaces = interfaces().expect("the system tells its interfaces");
-        let lo = interfaces
-            .iter()
-            .find(|i| i.is_loopback)
-            .expect("every host has a loopback");
+        let lo = interfaces.iter().find(|i| i.is_loopback).expect("every host has a loopback");
         assert_eq!(lo.kind, None);
     }
 

@@ -90,10 +90,7 @@ impl RecordFile {
     /// The file in this folder, which must exist. Nothing is read yet.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            path: dir.join(FILE),
-        }
+        Self { dir: dir.to_owned(), path: dir.join(FILE) }
     }
 
     /// The record; `None` if the host is in no swarm.
@@ -106,10 +103,7 @@ impl RecordFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.failed("read", source)),
         };
-        let damaged = |source| RecordError::Damaged {
-            path: self.path.clone(),
-            source,
-        };
+        let damaged = |source| RecordError::Damaged { path: self.path.clone(), source };
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
@@ -119,8 +113,7 @@ impl RecordFile {
     /// [`RecordError::Io`]; the old record stays then.
     pub fn save(&self, record: &NodeRecord) -> Result<(), RecordError> {
         let text = serde_json::to_vec_pretty(record).expect("a record is plain JSON");
-        self.place(&text)
-            .map_err(|source| self.failed("write", source))
+        self.place(&text).map_err(|source| self.failed("write", source))
     }
 
     /// Removes the record.
@@ -132,19 +125,12 @@ impl RecordFile {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        removed
-            .and_then(|()| File::open(&self.dir)?.sync_all())
-            .map_err(|source| self.failed("remove", source))
+        removed.and_then(|()| File::open(&self.dir)?.sync_all()).map_err(|source| self.failed("remove", source))
     }
 
     fn place(&self, text: &[u8]) -> io::Result<()> {
         let new = self.dir.join(format!(".{FILE}.new"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
@@ -152,11 +138,7 @@ impl RecordFile {
     }
 
     fn failed(&self, verb: &'static str, source: io::Error) -> RecordError {
-        RecordError::Io {
-            verb,
-            path: self.path.clone(),
-            source,
-        }
+        RecordError::Io { verb, path: self.path.clone(), source }
     }
 }
 
@@ -216,10 +198,7 @@ mod tests {
     #[test]
     fn a_crash_at_any_step_leaves_a_member_or_nothing() {
         let id = |n| NodeId::from_random([n; 16]);
-        let found = |phase, node, certificate: Option<u8>| match settle(
-            Some(record(phase, node)),
-            certificate.map(id),
-        ) {
+        let found = |phase, node, certificate: Option<u8>| match settle(Some(record(phase, node)), certificate.map(id)) {
             Found::Nothing => "nothing",
             Found::Member(record) => {
                 assert_eq!(record.phase, Phase::Active);

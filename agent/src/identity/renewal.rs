@@ -95,8 +95,7 @@ impl RenewError {
             Self::Call(CallError::Refused { status, message }) => {
                 *status == StatusCode::NOT_FOUND
                     || (*status == StatusCode::FORBIDDEN
-                        && (message.contains("not found when attempting to renew")
-                            || message.contains("was removed from swarm")))
+                        && (message.contains("not found when attempting to renew") || message.contains("was removed from swarm")))
             }
             _ => false,
         }
@@ -112,16 +111,12 @@ impl Renewal {
         let mut age_due = self.age_due();
         loop {
             let wish = self.wish.borrow_and_update().clone();
-            let is_wished =
-                wish.forced > forced_done || wish.role.is_some_and(|role| role != self.role());
+            let is_wished = wish.forced > forced_done || wish.role.is_some_and(|role| role != self.role());
             let now = SystemTime::now();
             let is_aged = age_due <= now;
             if !is_wished && !is_aged {
                 failures = 0;
-                let wait = age_due
-                    .duration_since(now)
-                    .unwrap_or_default()
-                    .min(CLOCK_LOOK);
+                let wait = age_due.duration_since(now).unwrap_or_default().min(CLOCK_LOOK);
                 self.pause(wait).await;
                 continue;
             }
@@ -129,11 +124,7 @@ impl Renewal {
                 0 if is_wished => ROLE_SETTLE,
                 0 => Duration::ZERO,
                 _ if self.is_removed() => AGE_PAUSES.1,
-                _ => pause_after(
-                    failures,
-                    if is_wished { ROLE_PAUSES } else { AGE_PAUSES },
-                    rand::random(),
-                ),
+                _ => pause_after(failures, if is_wished { ROLE_PAUSES } else { AGE_PAUSES }, rand::random()),
             };
             if self.pause(wait).await {
                 // Another wish: start its attempts afresh, but never without a pause.
@@ -146,14 +137,9 @@ impl Renewal {
                     forced_done = wish.forced;
                     age_due = self.age_due();
                     // The old role again: the change has not reached the manager that was asked.
-                    failures = if wish.role.is_some_and(|wanted| wanted != role) {
-                        failures + 1
-                    } else {
-                        0
-                    };
+                    failures = if wish.role.is_some_and(|wanted| wanted != role) { failures + 1 } else { 0 };
                     tracing::info!(%role, "the certificate was renewed");
-                    self.state
-                        .send_replace(RenewalState::Renewed { role, count });
+                    self.state.send_replace(RenewalState::Renewed { role, count });
                 }
                 Err(error) => {
                     failures += 1;
@@ -178,10 +164,7 @@ impl Renewal {
     }
 
     fn age_due(&self) -> SystemTime {
-        self.identity
-            .current()
-            .identity()
-            .renew_at(SystemTime::now(), rand::random())
+        self.identity.current().identity().renew_at(SystemTime::now(), rand::random())
     }
 
     fn is_removed(&self) -> bool {
@@ -193,10 +176,7 @@ impl Renewal {
             return RenewalState::Removed(error.to_string());
         }
         let is_expired = self.identity.current().identity().not_after < SystemTime::now();
-        RenewalState::Failing {
-            error: error.to_string(),
-            is_expired,
-        }
+        RenewalState::Failing { error: error.to_string(), is_expired }
     }
 
     /// Asks managers, in random order, until one answers.
@@ -208,14 +188,7 @@ impl Renewal {
         while !managers.is_empty() {
             let manager = managers.swap_remove(rand::random_range(0..managers.len()));
             let roots = self.roots.borrow().clone();
-            match ca_calls::renew(
-                &manager.addr,
-                Arc::clone(&self.identity),
-                &roots,
-                csr.clone(),
-            )
-            .await
-            {
+            match ca_calls::renew(&manager.addr, Arc::clone(&self.identity), &roots, csr.clone()).await {
                 Ok(renewed) => return self.take(&renewed, key),
                 Err(error) => {
                     let error = RenewError::Call(error);
@@ -233,11 +206,8 @@ impl Renewal {
     fn take(&self, renewed: &Renewed, key: NodeKey) -> Result<Role, RenewError> {
         let unusable = |what: String| RenewError::Unusable(what);
         let roots = RootBundle::from_pem(&renewed.root_ca).map_err(|e| unusable(e.to_string()))?;
-        let credentials =
-            Credentials::new(&renewed.certificate, key).map_err(|e| unusable(e.to_string()))?;
-        roots
-            .check_chain(credentials.chain(), SystemTime::now())
-            .map_err(|e| unusable(e.to_string()))?;
+        let credentials = Credentials::new(&renewed.certificate, key).map_err(|e| unusable(e.to_string()))?;
+        roots.check_chain(credentials.chain(), SystemTime::now()).map_err(|e| unusable(e.to_string()))?;
         let (old, new) = (self.identity.current(), credentials.identity().clone());
         if old.identity().node_id != new.node_id || old.identity().cluster_id != new.cluster_id {
             return Err(unusable("it is for another node".to_owned()));
@@ -254,9 +224,7 @@ impl Renewal {
 
 /// Doubling pauses, with up to half of each taken off by `fraction` (0 to 1) so that nodes do not ask together.
 fn pause_after(failures: u32, (first, longest): (Duration, Duration), fraction: f64) -> Duration {
-    let doubled = first
-        .saturating_mul(1 << failures.saturating_sub(1).min(20))
-        .min(longest);
+    let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest);
     doubled.mul_f64(1.0 - fraction.clamp(0.0, 1.0) / 2.0)
 }
 
@@ -266,13 +234,8 @@ mod tests {
 
     #[test]
     fn pauses_double_to_their_longest() {
-        let pauses: Vec<u64> = (1..=12)
-            .map(|n| pause_after(n, AGE_PAUSES, 0.0).as_secs())
-            .collect();
-        assert_eq!(
-            pauses,
-            [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
-        );
+        let pauses: Vec<u64> = (1..=12).map(|n| pause_after(n, AGE_PAUSES, 0.0).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
         assert_eq!(pause_after(1, AGE_PAUSES, 1.0), Duration::from_millis(2500));
         assert_eq!(pause_after(u32::MAX, ROLE_PAUSES, 0.0), ROLE_PAUSES.1);
     }

@@ -28,18 +28,9 @@ impl Backoff {
 
 /// The addresses to try, in order: this host's own manager, then the others in random order. The one that was just left
 /// comes last. `random` gives a number below its argument.
-pub fn order(
-    own: &[String],
-    managers: &[RemoteManager],
-    left: Option<&str>,
-    mut random: impl FnMut(usize) -> usize,
-) -> Vec<String> {
+pub fn order(own: &[String], managers: &[RemoteManager], left: Option<&str>, mut random: impl FnMut(usize) -> usize) -> Vec<String> {
     let mut addresses: Vec<String> = own.to_vec();
-    let mut others: Vec<&str> = managers
-        .iter()
-        .map(|m| m.addr.as_str())
-        .filter(|addr| !own.iter().any(|o| o == addr))
-        .collect();
+    let mut others: Vec<&str> = managers.iter().map(|m| m.addr.as_str()).filter(|addr| !own.iter().any(|o| o == addr)).collect();
     while !others.is_empty() {
         addresses.push(others.swap_remove(random(others.len())).to_owned());
     }
@@ -56,13 +47,7 @@ mod tests {
     use swarm_types::NodeId;
 
     fn managers(addrs: &[&str]) -> Vec<RemoteManager> {
-        addrs
-            .iter()
-            .map(|addr| RemoteManager {
-                node_id: NodeId::from_random([1; 16]),
-                addr: (*addr).to_owned(),
-            })
-            .collect()
+        addrs.iter().map(|addr| RemoteManager { node_id: NodeId::from_random([1; 16]), addr: (*addr).to_owned() }).collect()
     }
 
     #[test]
@@ -70,14 +55,8 @@ mod tests {
         let known = managers(&["a:1", "b:1", "c:1"]);
         let own = ["b:1".to_owned()];
         assert_eq!(order(&own, &known, None, |_| 0), ["b:1", "a:1", "c:1"]);
-        assert_eq!(
-            order(&own, &known, Some("b:1"), |n| n - 1),
-            ["c:1", "a:1", "b:1"]
-        );
-        assert_eq!(
-            order(&[], &known, Some("z:1"), |_| 0),
-            ["a:1", "c:1", "b:1"]
-        );
+        assert_eq!(order(&own, &known, Some("b:1"), |n| n - 1), ["c:1", "a:1", "b:1"]);
+        assert_eq!(order(&[], &known, Some("z:1"), |_| 0), ["a:1", "c:1", "b:1"]);
         assert!(order(&[], &[], Some("a:1"), |_| 0).is_empty());
     }
 

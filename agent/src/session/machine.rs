@@ -1,10 +1,7 @@
 //! One session as a machine: what happens goes in, what is to be done comes out.
 
 use std::time::Duration;
-use swarm_session::{
-    Assign, CloseReason, FromAgent, FromManager, Generation, Hello, NodeOrders, PROTOCOL,
-    StatusReport,
-};
+use swarm_session::{Assign, CloseReason, FromAgent, FromManager, Generation, Hello, NodeOrders, PROTOCOL, StatusReport};
 use swarm_types::{Nanos, NodeDescription, NodeId};
 
 /// A heartbeat period outside these bounds is a mistake of the manager's.
@@ -92,26 +89,9 @@ impl Machine {
     /// A new session, and its first message. `held` is the newest generation of the worker, `orders` that of the newest
     /// node orders.
     #[must_use]
-    pub fn start(
-        node_id: NodeId,
-        description: NodeDescription,
-        held: Generation,
-        orders: Generation,
-    ) -> (Self, Effect) {
-        let hello = Hello {
-            protocol: PROTOCOL,
-            node_id,
-            description: description.clone(),
-            generation: held,
-        };
-        let machine = Self {
-            phase: Phase::AwaitingWelcome,
-            orders,
-            batch: None,
-            next_seq: 1,
-            has_news: false,
-            description,
-        };
+    pub fn start(node_id: NodeId, description: NodeDescription, held: Generation, orders: Generation) -> (Self, Effect) {
+        let hello = Hello { protocol: PROTOCOL, node_id, description: description.clone(), generation: held };
+        let machine = Self { phase: Phase::AwaitingWelcome, orders, batch: None, next_seq: 1, has_news: false, description };
         (machine, Effect::Send(FromAgent::Hello(Box::new(hello))))
     }
 
@@ -145,25 +125,13 @@ impl Machine {
 
     fn step_unwelcome(&mut self, event: Event) -> Vec<Effect> {
         match event {
-            Event::Received(FromManager::Welcome {
-                session_id: _,
-                heartbeat_period,
-            }) => {
+            Event::Received(FromManager::Welcome { session_id: _, heartbeat_period }) => {
                 self.phase = Phase::Open;
-                vec![
-                    Effect::Accepted(period(heartbeat_period)),
-                    Effect::CollectReports,
-                ]
+                vec![Effect::Accepted(period(heartbeat_period)), Effect::CollectReports]
             }
-            Event::Received(_) => self.end(End::Elsewhere(
-                "the manager spoke before it accepted the session".to_owned(),
-            )),
+            Event::Received(_) => self.end(End::Elsewhere("the manager spoke before it accepted the session".to_owned())),
             // The Hello has what was known; what changed since is sent once the session is open.
-            Event::Description(_)
-            | Event::ReportsChanged
-            | Event::Reports(_)
-            | Event::BeatDue
-            | Event::Assigned(_) => vec![],
+            Event::Description(_) | Event::ReportsChanged | Event::Reports(_) | Event::BeatDue | Event::Assigned(_) => vec![],
             Event::Stop(_) => unreachable!("step takes it in every phase"),
         }
     }
@@ -178,9 +146,7 @@ impl Machine {
             FromManager::Assign(assign) => vec![Effect::Assign(assign)],
             FromManager::StatusesTaken { seq } => self.taken(seq),
             FromManager::HeartbeatPeriod(nanos) => vec![Effect::Period(period(nanos))],
-            FromManager::Welcome { .. } => self.end(End::Elsewhere(
-                "the manager accepted the session twice".to_owned(),
-            )),
+            FromManager::Welcome { .. } => self.end(End::Elsewhere("the manager accepted the session twice".to_owned())),
             FromManager::Close(reason) => self.end(closed(reason)),
         }
     }
@@ -235,9 +201,7 @@ fn closed(reason: CloseReason) -> End {
         CloseReason::Elsewhere(why) => End::Elsewhere(why),
         CloseReason::Removed => End::Removed,
         CloseReason::Refused(why) => End::Refused(why),
-        CloseReason::Replaced => {
-            End::Elsewhere("a newer session of this node took over".to_owned())
-        }
+        CloseReason::Replaced => End::Elsewhere("a newer session of this node took over".to_owned()),
         CloseReason::TooSlow => End::Again("this node fell behind".to_owned()),
     }
 }
@@ -253,44 +217,22 @@ mod tests {
 
     fn started() -> Machine {
         let node_id = NodeId::from_random([1; 16]);
-        let (machine, first) = Machine::start(
-            node_id,
-            NodeDescription::default(),
-            Generation(5),
-            Generation(3),
-        );
-        let Effect::Send(FromAgent::Hello(hello)) = first else {
-            panic!("the first message is a Hello")
-        };
-        assert_eq!(
-            (hello.protocol, hello.node_id, hello.generation),
-            (PROTOCOL, node_id, Generation(5))
-        );
+        let (machine, first) = Machine::start(node_id, NodeDescription::default(), Generation(5), Generation(3));
+        let Effect::Send(FromAgent::Hello(hello)) = first else { panic!("the first message is a Hello") };
+        assert_eq!((hello.protocol, hello.node_id, hello.generation), (PROTOCOL, node_id, Generation(5)));
         machine
     }
 
     fn open() -> Machine {
         let mut machine = started();
-        let welcome = FromManager::Welcome {
-            session_id: SessionId::from_random([2; 16]),
-            heartbeat_period: 5_000_000_000,
-        };
+        let welcome = FromManager::Welcome { session_id: SessionId::from_random([2; 16]), heartbeat_period: 5_000_000_000 };
         let effects = machine.step(Event::Received(welcome));
-        assert_eq!(
-            effects,
-            [
-                Effect::Accepted(Duration::from_secs(5)),
-                Effect::CollectReports
-            ]
-        );
+        assert_eq!(effects, [Effect::Accepted(Duration::from_secs(5)), Effect::CollectReports]);
         machine
     }
 
     fn report(n: u8) -> StatusReport {
-        StatusReport {
-            task_id: TaskId::from_random([n; 16]),
-            status: TaskStatus::default(),
-        }
+        StatusReport { task_id: TaskId::from_random([n; 16]), status: TaskStatus::default() }
     }
 
     fn orders(generation: u64) -> FromManager {
@@ -307,35 +249,14 @@ mod tests {
     fn statuses_go_one_batch_at_a_time_until_taken() {
         let mut machine = open();
         let sent = machine.step(Event::Reports(vec![report(1)]));
-        assert_eq!(
-            sent,
-            [Effect::Send(FromAgent::Statuses {
-                seq: 1,
-                reports: vec![report(1)]
-            })]
-        );
+        assert_eq!(sent, [Effect::Send(FromAgent::Statuses { seq: 1, reports: vec![report(1)] })]);
         assert_eq!(machine.step(Event::ReportsChanged), []);
-        assert_eq!(
-            machine.step(Event::Received(FromManager::StatusesTaken { seq: 0 })),
-            []
-        );
+        assert_eq!(machine.step(Event::Received(FromManager::StatusesTaken { seq: 0 })), []);
         let taken = machine.step(Event::Received(FromManager::StatusesTaken { seq: 1 }));
-        assert_eq!(
-            taken,
-            [Effect::Taken(vec![report(1)]), Effect::CollectReports]
-        );
+        assert_eq!(taken, [Effect::Taken(vec![report(1)]), Effect::CollectReports]);
         let sent = machine.step(Event::Reports(vec![report(2)]));
-        assert_eq!(
-            sent,
-            [Effect::Send(FromAgent::Statuses {
-                seq: 2,
-                reports: vec![report(2)]
-            })]
-        );
-        assert_eq!(
-            machine.step(Event::Received(FromManager::StatusesTaken { seq: 2 })),
-            [Effect::Taken(vec![report(2)])]
-        );
+        assert_eq!(sent, [Effect::Send(FromAgent::Statuses { seq: 2, reports: vec![report(2)] })]);
+        assert_eq!(machine.step(Event::Received(FromManager::StatusesTaken { seq: 2 })), [Effect::Taken(vec![report(2)])]);
         assert_eq!(machine.step(Event::Reports(vec![])), []);
     }
 
@@ -360,47 +281,25 @@ mod tests {
     fn only_changes_of_the_host_are_told() {
         let mut machine = open();
         assert_eq!(machine.step(Event::Description(Box::default())), []);
-        let changed = NodeDescription {
-            hostname: "other".into(),
-            ..Default::default()
-        };
+        let changed = NodeDescription { hostname: "other".into(), ..Default::default() };
         let told = machine.step(Event::Description(Box::new(changed.clone())));
-        assert_eq!(
-            told,
-            [Effect::Send(FromAgent::Description(Box::new(
-                changed.clone()
-            )))]
-        );
+        assert_eq!(told, [Effect::Send(FromAgent::Description(Box::new(changed.clone())))]);
         assert_eq!(machine.step(Event::Description(Box::new(changed))), []);
     }
 
     #[test]
     fn endings_say_what_to_do_next() {
-        let closed = |reason| match open()
-            .step(Event::Received(FromManager::Close(reason)))
-            .pop()
-        {
+        let closed = |reason| match open().step(Event::Received(FromManager::Close(reason))).pop() {
             Some(Effect::End(end)) => end,
             other => panic!("expected an end, got {other:?}"),
         };
         assert_eq!(closed(CloseReason::Removed), End::Removed);
-        assert_eq!(
-            closed(CloseReason::Elsewhere("x".into())),
-            End::Elsewhere("x".into())
-        );
+        assert_eq!(closed(CloseReason::Elsewhere("x".into())), End::Elsewhere("x".into()));
         assert!(matches!(closed(CloseReason::TooSlow), End::Again(_)));
         assert!(matches!(closed(CloseReason::Replaced), End::Elsewhere(_)));
         let unwelcome = started().step(Event::Received(orders(9)));
         assert!(matches!(unwelcome[..], [Effect::End(End::Elsewhere(_))]));
         let stopped = open().step(Event::Stop("bye".into()));
-        assert_eq!(
-            stopped,
-            [
-                Effect::Send(FromAgent::Goodbye {
-                    reason: "bye".into()
-                }),
-                Effect::End(End::Stopped)
-            ]
-        );
+        assert_eq!(stopped, [Effect::Send(FromAgent::Goodbye { reason: "bye".into() }), Effect::End(End::Stopped)]);
     }
 }

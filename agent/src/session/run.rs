@@ -127,9 +127,7 @@ impl<T: Tasks> Session<T> {
 
     fn order(&mut self, left: Option<String>) -> Vec<String> {
         let managers = self.managers.borrow_and_update().clone();
-        choice::order(&self.own.borrow(), &managers, left.as_deref(), |bound| {
-            rand::random_range(0..bound)
-        })
+        choice::order(&self.own.borrow(), &managers, left.as_deref(), |bound| rand::random_range(0..bound))
     }
 
     fn tell_end(&self, end: &End) {
@@ -137,10 +135,7 @@ impl<T: Tasks> Session<T> {
             End::Stopped => return,
             End::Elsewhere(why) | End::Again(why) | End::Refused(why) => why.clone(),
             End::Removed => {
-                format!(
-                    "rpc error: code = PermissionDenied desc = Permission denied: node {} was removed from swarm",
-                    self.node_id
-                )
+                format!("rpc error: code = PermissionDenied desc = Permission denied: node {} was removed from swarm", self.node_id)
             }
         };
         tracing::info!(%error, "no session with a manager");
@@ -161,16 +156,9 @@ impl<T: Tasks> Session<T> {
                 Err(_) => return (End::Stopped, false),
             },
         };
-        let orders = self
-            .orders
-            .borrow()
-            .as_ref()
-            .map_or(self.orders_known, |orders| orders.generation);
-        let (mut machine, hello) =
-            Machine::start(self.node_id, description, self.tasks.generation(), orders);
-        let Effect::Send(hello) = hello else {
-            unreachable!("a session starts by saying Hello")
-        };
+        let orders = self.orders.borrow().as_ref().map_or(self.orders_known, |orders| orders.generation);
+        let (mut machine, hello) = Machine::start(self.node_id, description, self.tasks.generation(), orders);
+        let Effect::Send(hello) = hello else { unreachable!("a session starts by saying Hello") };
         let opened = tokio::select! {
             () = self.stop.cancelled() => return (End::Stopped, false),
             opened = self.open(addr, &hello) => opened,
@@ -192,27 +180,13 @@ impl<T: Tasks> Session<T> {
         let roots = self.roots.borrow().clone();
         let config = swarm_pki::client_config(Arc::clone(&self.identity), &roots);
         let connect = ClusterPort::connect(addr, config, swarm_pki::manager_server_name());
-        let mut port = timeout_at(welcome_by, connect)
-            .await
-            .map_err(late)?
-            .map_err(failed)?;
+        let mut port = timeout_at(welcome_by, connect).await.map_err(late)?.map_err(failed)?;
         let (outgoing, queue) = mpsc::channel(SEND_QUEUE);
-        outgoing
-            .try_send(Ok(Frame::data(hello)))
-            .expect("the queue is new");
+        outgoing.try_send(Ok(Frame::data(hello))).expect("the queue is new");
         let body = StreamBody::new(ReceiverStream::new(queue));
         let sent = port.send(Method::POST, "/session", "application/msgpack", body);
-        let response = timeout_at(welcome_by, sent)
-            .await
-            .map_err(late)?
-            .map_err(failed)?;
-        Ok(Stream {
-            outgoing,
-            incoming: response.into_body(),
-            decoder: FrameDecoder::default(),
-            welcome_by,
-            _port: port,
-        })
+        let response = timeout_at(welcome_by, sent).await.map_err(late)?.map_err(failed)?;
+        Ok(Stream { outgoing, incoming: response.into_body(), decoder: FrameDecoder::default(), welcome_by, _port: port })
     }
 
     async fn drive(&mut self, machine: &mut Machine, stream: &mut Stream, addr: &str) -> End {
@@ -308,28 +282,17 @@ async fn send(stream: &Stream, message: &FromAgent) -> Result<(), End> {
     match timeout(SEND_TIMEOUT, stream.outgoing.send(Ok(Frame::data(frame)))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Elsewhere("the manager closed the session".to_owned())),
-        Err(_) => Err(End::Elsewhere(
-            "the manager does not read what it is told".to_owned(),
-        )),
+        Err(_) => Err(End::Elsewhere("the manager does not read what it is told".to_owned())),
     }
 }
 
 /// The next message. Cancel-safe: bytes that came are kept in the decoder.
 async fn receive(stream: &mut Stream) -> Result<FromManager, String> {
     loop {
-        if let Some(message) = stream
-            .decoder
-            .next_value()
-            .map_err(|error| error.to_string())?
-        {
+        if let Some(message) = stream.decoder.next_value().map_err(|error| error.to_string())? {
             return Ok(message);
         }
-        let frame = stream
-            .incoming
-            .frame()
-            .await
-            .ok_or("the manager ended it")?
-            .map_err(|error| error.to_string())?;
+        let frame = stream.incoming.frame().await.ok_or("the manager ended it")?.map_err(|error| error.to_string())?;
         if let Some(data) = frame.data_ref() {
             stream.decoder.extend(data);
         }

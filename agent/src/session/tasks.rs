@@ -27,9 +27,7 @@ impl Tasks for WorkerHandle {
     }
 
     async fn assign(&self, assign: Assign) -> Result<(), String> {
-        Self::assign(self, assign)
-            .await
-            .map_err(|error| error.to_string())
+        Self::assign(self, assign).await.map_err(|error| error.to_string())
     }
 
     fn reports_changed(&self) -> watch::Receiver<u64> {

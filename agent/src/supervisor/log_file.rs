@@ -23,20 +23,13 @@ pub(super) struct LogFile {
 impl LogFile {
     pub(super) fn new(path: &Path) -> Self {
         let begin = fs::metadata(path).map_or(0, |meta| meta.size());
-        Self {
-            path: path.to_owned(),
-            begin,
-        }
+        Self { path: path.to_owned(), begin }
     }
 
     /// The file, open for a manager that is about to start.
     pub(super) fn open(&mut self) -> io::Result<File> {
         self.keep_short();
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
         self.begin = file.metadata()?.size();
         Ok(file)
     }
@@ -48,8 +41,7 @@ impl LogFile {
             return;
         }
         let aside = self.path.with_extension("log.1");
-        let moved = fs::copy(&self.path, aside)
-            .and_then(|_| OpenOptions::new().write(true).open(&self.path)?.set_len(0));
+        let moved = fs::copy(&self.path, aside).and_then(|_| OpenOptions::new().write(true).open(&self.path)?.set_len(0));
         match moved {
             Ok(()) => self.begin = 0,
             Err(error) => {
@@ -67,11 +59,7 @@ impl LogFile {
         let mut bytes = Vec::new();
         file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
-        let line = text
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty())?;
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
         Some(line.trim_start_matches("swarm-manager: ").to_owned())
     }
 }
@@ -89,11 +77,9 @@ mod tests {
         let mut log = LogFile::new(&path);
         let mut file = log.open().expect("opens");
         assert_eq!(log.last_line(), None);
-        file.write_all(b"one\nswarm-manager: two\n\n")
-            .expect("writes");
+        file.write_all(b"one\nswarm-manager: two\n\n").expect("writes");
         assert_eq!(log.last_line().as_deref(), Some("two"));
-        file.write_all(&vec![b'x'; BYTES_MAX as usize])
-            .expect("writes");
+        file.write_all(&vec![b'x'; BYTES_MAX as usize]).expect("writes");
         log.keep_short();
         file.write_all(b"three\n").expect("writes");
         assert_eq!(fs::read(&path).expect("reads"), b"three\n");

@@ -148,9 +148,7 @@ impl Supervisor {
             match self.run_once().await {
                 Ended::Stopped => return,
                 Ended::NotMember => {
-                    tracing::info!(
-                        "the manager of this host is no member of the managers any more"
-                    );
+                    tracing::info!("the manager of this host is no member of the managers any more");
                     self.state.send_replace(ManagerState::NotMember);
                     return;
                 }
@@ -231,9 +229,7 @@ impl Supervisor {
 
 /// Waits for the order to stop. Cancel-safe.
 async fn asked_to_stop(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
-    stop.wait_for(Option::is_some)
-        .await
-        .map_or(Stop::KeepManager, |how| how.unwrap_or(Stop::KeepManager))
+    stop.wait_for(Option::is_some).await.map_or(Stop::KeepManager, |how| how.unwrap_or(Stop::KeepManager))
 }
 
 /// How one run of the manager ended.
@@ -244,9 +240,7 @@ enum Ended {
 }
 
 fn start_text(error: &StartError) -> String {
-    let source = std::error::Error::source(error)
-        .map(|source| format!(": {source}"))
-        .unwrap_or_default();
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     format!("{error}{source}")
 }
 
@@ -260,15 +254,7 @@ fn with_log(what: String, log: &LogFile) -> String {
 /// How the manager behind this socket is; `None` if it does not answer.
 pub async fn status(socket: &std::path::Path) -> Option<ManagerStatus> {
     let endpoint = Endpoint::Unix(socket.to_owned());
-    let answer = match backend::ask(
-        &endpoint,
-        Method::GET,
-        "/internal/status",
-        STATUS_TIMEOUT,
-        STATUS_BYTES_MAX,
-    )
-    .await
-    {
+    let answer = match backend::ask(&endpoint, Method::GET, "/internal/status", STATUS_TIMEOUT, STATUS_BYTES_MAX).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::trace!(%error, "the manager does not answer");
@@ -298,23 +284,11 @@ pub struct ManagerCounts {
 /// Counts the managers as the manager behind this socket sees them; `None` if it does not answer.
 pub async fn count_managers(socket: &std::path::Path, own: NodeId) -> Option<ManagerCounts> {
     let endpoint = Endpoint::Unix(socket.to_owned());
-    let answer = backend::ask(
-        &endpoint,
-        Method::GET,
-        "/nodes",
-        STATUS_TIMEOUT,
-        NODES_BYTES_MAX,
-    )
-    .await
-    .ok()?;
+    let answer = backend::ask(&endpoint, Method::GET, "/nodes", STATUS_TIMEOUT, NODES_BYTES_MAX).await.ok()?;
     let nodes: Vec<Node> = serde_json::from_slice(&answer.body).ok()?;
     let mut counts = ManagerCounts::default();
     for node in &nodes {
-        match node
-            .manager_status
-            .as_ref()
-            .map(|status| status.reachability)
-        {
+        match node.manager_status.as_ref().map(|status| status.reachability) {
             Some(Reachability::Reachable) => {
                 counts.reachable += 1;
                 counts.is_active |= node.id == own;
@@ -330,14 +304,7 @@ pub async fn count_managers(socket: &std::path::Path, own: NodeId) -> Option<Man
 /// refusal is only logged: whoever calls this leaves in any case. The last manager cannot, and one without a leader neither.
 pub async fn leave_group(socket: &std::path::Path) {
     let endpoint = Endpoint::Unix(socket.to_owned());
-    let asked = backend::ask(
-        &endpoint,
-        Method::POST,
-        "/internal/leave",
-        LEAVE_TIMEOUT,
-        STATUS_BYTES_MAX,
-    )
-    .await;
+    let asked = backend::ask(&endpoint, Method::POST, "/internal/leave", LEAVE_TIMEOUT, STATUS_BYTES_MAX).await;
     match asked {
         Ok(answer) if answer.status.is_success() => {}
         Ok(answer) => {
@@ -352,14 +319,7 @@ pub async fn leave_group(socket: &std::path::Path) {
 /// it starts.
 pub async fn certificates_changed(socket: &std::path::Path) {
     let endpoint = Endpoint::Unix(socket.to_owned());
-    let asked = backend::ask(
-        &endpoint,
-        Method::POST,
-        "/internal/certs-changed",
-        STATUS_TIMEOUT,
-        STATUS_BYTES_MAX,
-    )
-    .await;
+    let asked = backend::ask(&endpoint, Method::POST, "/internal/certs-changed", STATUS_TIMEOUT, STATUS_BYTES_MAX).await;
     match asked {
         Ok(answer) if answer.status.is_success() => {}
         Ok(answer) => {

@@ -125,15 +125,9 @@ pub(super) struct ManagerProcess {
 
 impl ManagerProcess {
     /// The manager that runs already, else a new one.
-    pub(super) fn find_or_start(
-        command: &ManagerCommand,
-        log: &mut LogFile,
-    ) -> Result<Self, StartError> {
+    pub(super) fn find_or_start(command: &ManagerCommand, log: &mut LogFile) -> Result<Self, StartError> {
         if let Some(found) = Self::find(command) {
-            tracing::info!(
-                pid = found.identity.pid,
-                "found the manager that an earlier agent started"
-            );
+            tracing::info!(pid = found.identity.pid, "found the manager that an earlier agent started");
             return Ok(found);
         }
         Self::start(command, log)
@@ -142,24 +136,14 @@ impl ManagerProcess {
     /// The manager of this state folder, by the file that remembers it or by its command line.
     pub(super) fn find(command: &ManagerCommand) -> Option<Self> {
         let pid_file = PidFile::new(&command.pid_file);
-        let remembered = pid_file
-            .read()
-            .filter(|identity| identity.is_alive() && is_manager_of(identity.pid, &command.socket));
+        let remembered = pid_file.read().filter(|identity| identity.is_alive() && is_manager_of(identity.pid, &command.socket));
         let identity = remembered.or_else(|| search(&command.socket))?;
         pid_file.write(identity);
-        Some(Self {
-            identity,
-            child: None,
-            pid_file,
-            socket: command.socket.clone(),
-        })
+        Some(Self { identity, child: None, pid_file, socket: command.socket.clone() })
     }
 
     fn start(command: &ManagerCommand, log: &mut LogFile) -> Result<Self, StartError> {
-        let log_error = |source| StartError::Log {
-            path: command.log_file.clone(),
-            source,
-        };
+        let log_error = |source| StartError::Log { path: command.log_file.clone(), source };
         let out = log.open().map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
         let mut process = Command::new(&command.bin);
@@ -176,27 +160,16 @@ impl ManagerProcess {
         unsafe {
             process.pre_exec(|| nix::unistd::setsid().map(|_| ()).map_err(io::Error::from));
         }
-        let spawn = |source| StartError::Spawn {
-            bin: command.bin.clone(),
-            source,
-        };
+        let spawn = |source| StartError::Spawn { bin: command.bin.clone(), source };
         let child = process.spawn().map_err(spawn)?;
-        let pid = child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .ok_or_else(|| spawn(io::Error::other("it ended at once")))?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| spawn(io::Error::other("it ended at once")))?;
         // Not reaped yet, so its number cannot be of another process; remains have a start time too, but read as none.
         let start_time = Identity::of(pid).map_or(0, |identity| identity.start_time);
         let identity = Identity { pid, start_time };
         let pid_file = PidFile::new(&command.pid_file);
         pid_file.write(identity);
         tracing::info!(pid, "started the manager");
-        Ok(Self {
-            identity,
-            child: Some(child),
-            pid_file,
-            socket: command.socket.clone(),
-        })
+        Ok(Self { identity, child: Some(child), pid_file, socket: command.socket.clone() })
     }
 
     /// Waits for its end; the exit code if it is known. Cancel-safe.
@@ -227,10 +200,7 @@ impl ManagerProcess {
             self.identity.signal(Signal::SIGKILL);
             self.ended().await;
         }
-        tracing::info!(
-            after_ms = begun.elapsed().as_millis(),
-            "the manager stopped"
-        );
+        tracing::info!(after_ms = begun.elapsed().as_millis(), "the manager stopped");
         self.forget();
     }
 
@@ -252,17 +222,9 @@ fn is_manager_of(pid: i32, socket: &Path) -> bool {
     let Ok(cmdline) = fs::read(format!("/proc/{pid}/cmdline")) else {
         return false;
     };
-    let args: Vec<&OsStr> = cmdline
-        .split(|byte| *byte == 0)
-        .map(OsStr::from_bytes)
-        .collect();
-    let says_so = args
-        .windows(2)
-        .any(|pair| pair[0] == "--socket" && pair[1] == socket);
-    says_so
-        && socket
-            .parent()
-            .is_some_and(|folder| is_same_folder(pid, folder))
+    let args: Vec<&OsStr> = cmdline.split(|byte| *byte == 0).map(OsStr::from_bytes).collect();
+    let says_so = args.windows(2).any(|pair| pair[0] == "--socket" && pair[1] == socket);
+    says_so && socket.parent().is_some_and(|folder| is_same_folder(pid, folder))
 }
 
 fn is_same_folder(pid: i32, folder: &Path) -> bool {
@@ -270,10 +232,7 @@ fn is_same_folder(pid: i32, folder: &Path) -> bool {
         return false;
     };
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    match (
-        id(folder),
-        id(&Path::new(&format!("/proc/{pid}/root")).join(below_root)),
-    ) {
+    match (id(folder), id(&Path::new(&format!("/proc/{pid}/root")).join(below_root))) {
         (Ok(ours), Ok(theirs)) => ours == theirs,
         _ => false,
     }
@@ -282,11 +241,8 @@ fn is_same_folder(pid: i32, folder: &Path) -> bool {
 /// Looks through all processes: the agent may have been killed before it wrote down which one it started.
 fn search(socket: &Path) -> Option<Identity> {
     let own = i32::try_from(std::process::id()).ok()?;
-    let pids = fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| *pid != own && is_manager_of(*pid, socket))
-        .find_map(Identity::of)
+    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| *pid != own && is_manager_of(*pid, socket)).find_map(Identity::of)
 }
 
 #[cfg(test)]
@@ -298,13 +254,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).expect("a process id");
         let identity = Identity::of(own).expect("this process runs");
         assert!(identity.is_alive());
-        assert!(
-            !Identity {
-                start_time: identity.start_time + 1,
-                ..identity
-            }
-            .is_alive()
-        );
+        assert!(!Identity { start_time: identity.start_time + 1, ..identity }.is_alive());
         let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
         assert_eq!(read_stat(stat), Some(("S", 4711)));
         assert_eq!(read_stat("7 (a"), None);

@@ -76,16 +76,8 @@ impl Actor {
     /// Runs until the task is forgotten or the actor is halted.
     pub(super) async fn run(mut self) {
         let look = self.orders.borrow().look;
-        let seed = self
-            .id
-            .as_str()
-            .bytes()
-            .fold(0_u64, |sum, b| sum.wrapping_mul(36).wrapping_add(b.into()));
-        let mut progress = Progress {
-            backoff: Backoff::new(seed),
-            looked: look,
-            image_ready: false,
-        };
+        let seed = self.id.as_str().bytes().fold(0_u64, |sum, b| sum.wrapping_mul(36).wrapping_add(b.into()));
+        let mut progress = Progress { backoff: Backoff::new(seed), looked: look, image_ready: false };
         loop {
             let order = self.orders.borrow_and_update().clone();
             if order.halt || self.orders.has_changed().is_err() {
@@ -161,9 +153,7 @@ impl Actor {
     /// Ends early, and with success, when the task is no longer wanted: the download is cancelled.
     async fn ensure_image(&mut self, progress: &mut Progress) -> Result<(), Failure> {
         let order = self.container_order()?;
-        let unwanted = told(&mut self.orders, |order| {
-            order.halt || order.wanted >= Wanted::Stopped
-        });
+        let unwanted = told(&mut self.orders, |order| order.halt || order.wanted >= Wanted::Stopped);
         tokio::select! {
             biased;
             () = unwanted => Ok(()),
@@ -177,12 +167,7 @@ impl Actor {
 
     async fn create(&mut self) -> Result<(), Failure> {
         let order = self.container_order()?;
-        let made = self
-            .around
-            .executor
-            .create(&order)
-            .await
-            .map_err(Failure::shown)?;
+        let made = self.around.executor.create(&order).await.map_err(Failure::shown)?;
         self.record.note_container(Some(&made));
         // What runs already needs a closer look: a creation tells neither ports nor health.
         self.seen = match made.phase {
@@ -200,10 +185,7 @@ impl Actor {
         let started = self.around.executor.start(&id).await;
         self.seen = Seen::Stale;
         started.map_err(|error| match error {
-            ExecutorError::Refused(text) => Failure::Final {
-                message: None,
-                text: format!("starting container failed: {text}"),
-            },
+            ExecutorError::Refused(text) => Failure::Final { message: None, text: format!("starting container failed: {text}") },
             temporary => Failure::shown(temporary),
         })
     }
@@ -264,27 +246,18 @@ impl Actor {
     }
 
     fn container_order(&self) -> Result<ContainerOrder, Failure> {
-        let unresolved = |text: String| Failure::Final {
-            message: Some("resolving controller failed"),
-            text,
-        };
+        let unresolved = |text: String| Failure::Final { message: Some("resolving controller failed"), text };
         let Some((task, shared)) = &self.template else {
             return Err(unresolved("the task's template is gone".into()));
         };
         let node = self.around.node.borrow().clone();
         let offline = self.around.prefer_offline_images;
-        ContainerOrder::new(task, shared, self.around.node_id, &node, offline)
-            .map_err(|error| unresolved(error.to_string()))
+        ContainerOrder::new(task, shared, self.around.node_id, &node, offline).map_err(|error| unresolved(error.to_string()))
     }
 
     fn port_is_held(&self) -> bool {
         let held = self.around.held_ports.borrow();
-        !held.is_empty()
-            && self
-                .record
-                .host_ports
-                .iter()
-                .any(|port| held.contains(port))
+        !held.is_empty() && self.record.host_ports.iter().any(|port| held.contains(port))
     }
 
     /// Until there is a new order or a host port was let go.
@@ -328,8 +301,7 @@ impl Actor {
     }
 
     async fn tell_record(&self) {
-        self.tell(Report::Changed(self.id, Box::new(self.record.clone())))
-            .await;
+        self.tell(Report::Changed(self.id, Box::new(self.record.clone()))).await;
     }
 
     async fn tell(&self, report: Report) {
@@ -347,10 +319,7 @@ async fn told(orders: &mut watch::Receiver<Order>, meant: impl FnMut(&Order) -> 
 /// Why a step did not succeed.
 enum Failure {
     /// It never will.
-    Final {
-        message: Option<&'static str>,
-        text: String,
-    },
+    Final { message: Option<&'static str>, text: String },
     /// It may later; `shown` in the task's status meanwhile.
     Temporary { error: ExecutorError, shown: bool },
 }
@@ -359,10 +328,7 @@ impl Failure {
     /// A refusal is final, trouble with the engine is told and tried again.
     fn shown(error: ExecutorError) -> Self {
         match error {
-            ExecutorError::Refused(text) => Self::Final {
-                message: None,
-                text,
-            },
+            ExecutorError::Refused(text) => Self::Final { message: None, text },
             error => Self::Temporary { error, shown: true },
         }
     }

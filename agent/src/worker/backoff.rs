@@ -28,13 +28,10 @@ impl Backoff {
 
     /// A step failed; wait so long before the next.
     pub(crate) fn next_wait(&mut self) -> Duration {
-        let whole = FIRST
-            .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX))
-            .min(LONGEST);
+        let whole = FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         // The upper half of the wait is spread; splitmix's multiplier mixes seed and turn well enough for that.
-        let mixed =
-            (self.seed ^ u64::from(self.failures)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let mixed = (self.seed ^ u64::from(self.failures)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         let share = mixed as f64 / f64::from(1 << 24);
         whole / 2 + (whole / 2).mul_f64(share)
     }

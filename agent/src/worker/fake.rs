@@ -1,8 +1,8 @@
 //! An engine in memory for tests: it makes containers at once, fails when told to, and notes what it was asked.
 
 use crate::executor::{
-    Container, ContainerEvent, ContainerEventKind, ContainerId, ContainerOrder, Ended, Executor,
-    ExecutorError, Health, OwnContainer, Phase, Running, Step,
+    Container, ContainerEvent, ContainerEventKind, ContainerId, ContainerOrder, Ended, Executor, ExecutorError, Health, OwnContainer,
+    Phase, Running, Step,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use std::{
@@ -35,26 +35,18 @@ struct State {
 
 impl FakeEngine {
     pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            events: broadcast::channel(256).0,
-        }
+        Self { state: Mutex::default(), events: broadcast::channel(256).0 }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no test panics while it holds the lock")
+        self.state.lock().expect("no test panics while it holds the lock")
     }
 
     fn up(&self) -> Result<MutexGuard<'_, State>, ExecutorError> {
         let state = self.state();
         if state.down {
             let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-            return Err(ExecutorError::Unreachable {
-                host: "fake".into(),
-                source,
-            });
+            return Err(ExecutorError::Unreachable { host: "fake".into(), source });
         }
         Ok(state)
     }
@@ -66,11 +58,7 @@ impl FakeEngine {
 
     pub(super) fn phase(&self, task: TaskId) -> Option<Phase> {
         let state = self.state();
-        state
-            .containers
-            .values()
-            .find(|(owner, _)| *owner == task)
-            .map(|(_, phase)| phase.clone())
+        state.containers.values().find(|(owner, _)| *owner == task).map(|(_, phase)| phase.clone())
     }
 
     pub(super) fn containers(&self) -> usize {
@@ -89,11 +77,7 @@ impl FakeEngine {
     /// The container of the task becomes this, and an event tells so.
     pub(super) fn change(&self, task: TaskId, phase: Option<Phase>, kind: ContainerEventKind) {
         let mut state = self.state();
-        let id = state
-            .containers
-            .iter()
-            .find(|(_, (owner, _))| *owner == task)
-            .map(|(id, _)| id.clone());
+        let id = state.containers.iter().find(|(_, (owner, _))| *owner == task).map(|(id, _)| id.clone());
         let id = id.expect("the task has a container");
         match phase {
             Some(phase) => state.containers.insert(id, (task, phase)),
@@ -103,23 +87,12 @@ impl FakeEngine {
     }
 
     pub(super) fn die(&self, task: TaskId, exit_code: i64) {
-        let ended = Ended {
-            exit_code,
-            error: String::new(),
-        };
-        self.change(
-            task,
-            Some(Phase::Ended(ended)),
-            ContainerEventKind::Died { exit_code },
-        );
+        let ended = Ended { exit_code, error: String::new() };
+        self.change(task, Some(Phase::Ended(ended)), ContainerEventKind::Died { exit_code });
     }
 
     pub(super) fn set_health(&self, task: TaskId, health: Health) {
-        let phase = Phase::Running(Running {
-            health,
-            pid: 1,
-            ports: vec![],
-        });
+        let phase = Phase::Running(Running { health, pid: 1, ports: vec![] });
         self.change(task, Some(phase), ContainerEventKind::Health);
     }
 
@@ -170,23 +143,14 @@ impl Executor for FakeEngine {
                 return Err(ExecutorError::Refused(text.clone()));
             }
             let task = order.task_id;
-            let present = state
-                .containers
-                .iter()
-                .find(|(_, (owner, _))| *owner == task);
+            let present = state.containers.iter().find(|(_, (owner, _))| *owner == task);
             if let Some((id, (_, phase))) = present {
-                return Ok(Container {
-                    id: id.clone(),
-                    phase: phase.clone(),
-                });
+                return Ok(Container { id: id.clone(), phase: phase.clone() });
             }
             Self::note(&mut state, "create", task);
             drop(state);
             let id = self.put(task, Phase::Created);
-            Ok(Container {
-                id,
-                phase: Phase::Created,
-            })
+            Ok(Container { id, phase: Phase::Created })
         })
     }
 
@@ -201,11 +165,7 @@ impl Executor for FakeEngine {
                 return Err(ExecutorError::Refused(format!("No such container: {id}")));
             };
             assert_eq!(*phase, Phase::Created, "only what never ran is started");
-            *phase = Phase::Running(Running {
-                health,
-                pid: 1,
-                ports: vec![],
-            });
+            *phase = Phase::Running(Running { health, pid: 1, ports: vec![] });
             let task = *task;
             Self::note(&mut state, "start", task);
             Ok(())
@@ -219,10 +179,7 @@ impl Executor for FakeEngine {
             }
             let mut state = self.up()?;
             if let Some((task, phase @ Phase::Running(_))) = state.containers.get_mut(id) {
-                *phase = Phase::Ended(Ended {
-                    exit_code: 143,
-                    error: String::new(),
-                });
+                *phase = Phase::Ended(Ended { exit_code: 143, error: String::new() });
                 let task = *task;
                 Self::note(&mut state, "stop", task);
             }
@@ -244,39 +201,27 @@ impl Executor for FakeEngine {
         Box::pin(async move {
             let state = self.up()?;
             let phase = state.containers.get(id).map(|(_, phase)| phase.clone());
-            Ok(phase.map(|phase| Container {
-                id: id.clone(),
-                phase,
-            }))
+            Ok(phase.map(|phase| Container { id: id.clone(), phase }))
         })
     }
 
     fn find(&self, task: TaskId) -> Step<'_, Option<Container>> {
         Box::pin(async move {
             let state = self.up()?;
-            let found = state
-                .containers
-                .iter()
-                .find(|(_, (owner, _))| *owner == task);
-            Ok(found.map(|(id, (_, phase))| Container {
-                id: id.clone(),
-                phase: phase.clone(),
-            }))
+            let found = state.containers.iter().find(|(_, (owner, _))| *owner == task);
+            Ok(found.map(|(id, (_, phase))| Container { id: id.clone(), phase: phase.clone() }))
         })
     }
 
     fn list_own(&self, _node: NodeId) -> Step<'_, Vec<OwnContainer>> {
         Box::pin(async move {
             let state = self.up()?;
-            let own = state
-                .containers
-                .iter()
-                .map(|(id, (task, phase))| OwnContainer {
-                    id: id.clone(),
-                    task: *task,
-                    running: matches!(phase, Phase::Running(_)),
-                    unhealthy: matches!(phase, Phase::Running(r) if r.health == Health::Unhealthy),
-                });
+            let own = state.containers.iter().map(|(id, (task, phase))| OwnContainer {
+                id: id.clone(),
+                task: *task,
+                running: matches!(phase, Phase::Running(_)),
+                unhealthy: matches!(phase, Phase::Running(r) if r.health == Health::Unhealthy),
+            });
             Ok(own.collect())
         })
     }

@@ -84,18 +84,11 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// [`WorkerError::Records`] if the folder cannot be used or another agent uses it.
-    pub async fn open(
-        config: WorkerConfig,
-        executor: Arc<dyn Executor>,
-    ) -> Result<Self, WorkerError> {
+    pub async fn open(config: WorkerConfig, executor: Arc<dyn Executor>) -> Result<Self, WorkerError> {
         let (requests, received) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (reconciler, generation, changed) = Reconciler::open(config, executor).await?;
         tokio::spawn(reconciler.run(received));
-        Ok(Self {
-            requests,
-            generation,
-            changed,
-        })
+        Ok(Self { requests, generation, changed })
     }
 
     /// The newest generation taken; zero if there is none.
@@ -110,9 +103,7 @@ impl WorkerHandle {
     /// # Errors
     /// [`AssignError::Refused`] leaves everything as it was.
     pub async fn assign(&self, assign: Assign) -> Result<(), AssignError> {
-        let asked = self
-            .ask(|answer| Request::Assign(Box::new(assign), answer))
-            .await;
+        let asked = self.ask(|answer| Request::Assign(Box::new(assign), answer)).await;
         Ok(asked.ok_or(AssignError::Stopped)??)
     }
 
@@ -129,8 +120,7 @@ impl WorkerHandle {
 
     /// The managers took these. A newer status of the same task stays unreported.
     pub async fn taken(&self, reports: &[StatusReport]) {
-        self.ask(|answer| Request::Taken(reports.to_vec(), answer))
-            .await;
+        self.ask(|answer| Request::Taken(reports.to_vec(), answer)).await;
     }
 
     /// Every status is to be reported again, as after the start of a session.
@@ -140,8 +130,7 @@ impl WorkerHandle {
 
     /// What templates and log drivers of tasks made from now on use.
     pub async fn set_node(&self, node: NodeContext) {
-        self.ask(|answer| Request::SetNode(Box::new(node), answer))
-            .await;
+        self.ask(|answer| Request::SetNode(Box::new(node), answer)).await;
     }
 
     /// Removes every container of this node and forgets all records, as on leaving the cluster. The containers are killed:

@@ -9,9 +9,7 @@ use super::{
     watcher::{EngineNews, watch_engine},
 };
 use crate::error_chain::chain;
-use crate::executor::{
-    ContainerEvent, ContainerEventKind, ContainerId, Executor, NodeContext, OwnContainer,
-};
+use crate::executor::{ContainerEvent, ContainerEventKind, ContainerId, Executor, NodeContext, OwnContainer};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -95,26 +93,15 @@ impl Reconciler {
         config: WorkerConfig,
         executor: Arc<dyn Executor>,
     ) -> Result<(Self, watch::Receiver<Generation>, watch::Receiver<u64>), WorkerError> {
-        let WorkerConfig {
-            dir,
-            node_id,
-            hostname,
-            prefer_offline_images,
-        } = config;
+        let WorkerConfig { dir, node_id, hostname, prefer_offline_images } = config;
         let opening = tokio::task::spawn_blocking(move || Records::open(&dir, node_id));
         let (records, found) = opening.await.map_err(|_| WorkerError::Stopped)??;
         let default_node = || NodeContext {
             hostname: hostname.clone(),
-            platform: Platform {
-                architecture: std::env::consts::ARCH.into(),
-                os: "linux".into(),
-            },
+            platform: Platform { architecture: std::env::consts::ARCH.into(), os: "linux".into() },
             ..NodeContext::default()
         };
-        let known_node = found.node.map(|node| NodeContext {
-            hostname: hostname.clone(),
-            ..node
-        });
+        let known_node = found.node.map(|node| NodeContext { hostname: hostname.clone(), ..node });
         let (node, node_seen) = watch::channel(known_node.unwrap_or_else(default_node));
         let (held_ports, held_ports_seen) = watch::channel(BTreeSet::new());
         let (generation, generation_seen) = watch::channel(found.view.generation);
@@ -123,23 +110,10 @@ impl Reconciler {
         let (told, reports) = mpsc::channel(NEWS_WAITING_MAX);
         let (engine_told, news) = mpsc::channel(NEWS_WAITING_MAX);
         let list_now = Arc::new(Notify::new());
-        let watcher = watch_engine(
-            Arc::clone(&executor),
-            node_id,
-            connections,
-            engine_told,
-            Arc::clone(&list_now),
-        );
+        let watcher = watch_engine(Arc::clone(&executor), node_id, connections, engine_told, Arc::clone(&list_now));
         tokio::spawn(watcher);
-        let around = Surroundings {
-            executor,
-            node_id,
-            prefer_offline_images,
-            node: node_seen,
-            engine,
-            held_ports: held_ports_seen,
-            reports: told,
-        };
+        let around =
+            Surroundings { executor, node_id, prefer_offline_images, node: node_seen, engine, held_ports: held_ports_seen, reports: told };
         let mut reconciler = Self {
             records,
             view: found.view,
@@ -221,9 +195,7 @@ impl Reconciler {
                 let _ = answer.send(());
             }
             Request::ReportAllAgain(answer) => {
-                self.slots
-                    .values_mut()
-                    .for_each(|slot| slot.reported = false);
+                self.slots.values_mut().for_each(|slot| slot.reported = false);
                 self.tell_change();
                 let _ = answer.send(());
             }
@@ -248,13 +220,8 @@ impl Reconciler {
             let Some(shared) = self.view.specs.get(&task.spec).cloned() else {
                 continue;
             };
-            let record = records
-                .remove(&id)
-                .unwrap_or_else(|| TaskRecord::new(&task, &shared, self.around.node_id));
-            let (wanted, recorded) = (
-                Wanted::from_desired(task.desired_state),
-                task.recorded_state,
-            );
+            let record = records.remove(&id).unwrap_or_else(|| TaskRecord::new(&task, &shared, self.around.node_id));
+            let (wanted, recorded) = (Wanted::from_desired(task.desired_state), task.recorded_state);
             self.add(id, record, Some((task, shared)), wanted, recorded);
         }
         // What is left was being removed.
@@ -279,10 +246,7 @@ impl Reconciler {
         for id in &applied.removed {
             self.direct(*id, Wanted::Gone, TaskState::New);
         }
-        let (known, new): (Vec<TaskId>, Vec<TaskId>) = applied
-            .changed
-            .into_iter()
-            .partition(|id| self.slots.contains_key(id));
+        let (known, new): (Vec<TaskId>, Vec<TaskId>) = applied.changed.into_iter().partition(|id| self.slots.contains_key(id));
         for id in known {
             let Some(task) = self.view.tasks.get(&id) else {
                 continue;
@@ -312,42 +276,16 @@ impl Reconciler {
         };
         let record = TaskRecord::new(&task, &shared, self.around.node_id);
         // A task that no agent has reported on has no container; were there one, creating it would find it.
-        let seen = if task.recorded_state <= TaskState::Assigned {
-            Seen::Missing
-        } else {
-            Seen::Unknown
-        };
-        let (wanted, recorded) = (
-            Wanted::from_desired(task.desired_state),
-            task.recorded_state,
-        );
+        let seen = if task.recorded_state <= TaskState::Assigned { Seen::Missing } else { Seen::Unknown };
+        let (wanted, recorded) = (Wanted::from_desired(task.desired_state), task.recorded_state);
         self.add(id, record, Some((task, shared)), wanted, recorded);
         self.start_actor(id, seen);
     }
 
-    fn add(
-        &mut self,
-        id: TaskId,
-        record: TaskRecord,
-        template: Template,
-        wanted: Wanted,
-        recorded: TaskState,
-    ) {
-        let order = Order {
-            wanted,
-            recorded,
-            look: 0,
-            died: None,
-            halt: false,
-        };
+    fn add(&mut self, id: TaskId, record: TaskRecord, template: Template, wanted: Wanted, recorded: TaskState) {
+        let order = Order { wanted, recorded, look: 0, died: None, halt: false };
         let (orders, _) = watch::channel(order);
-        let slot = Slot {
-            orders,
-            record,
-            template,
-            reported: false,
-            actor: None,
-        };
+        let slot = Slot { orders, record, template, reported: false, actor: None };
         self.slots.insert(id, slot);
     }
 
@@ -384,9 +322,7 @@ impl Reconciler {
     }
 
     fn publish_held_ports(&self) {
-        let stopping = self.slots.values().filter(|slot| {
-            slot.wanted() >= Wanted::Stopped && !slot.record.status.state.is_terminal()
-        });
+        let stopping = self.slots.values().filter(|slot| slot.wanted() >= Wanted::Stopped && !slot.record.status.state.is_terminal());
         let held: BTreeSet<HostPort> = stopping.flat_map(|slot| slot.record.held_ports()).collect();
         self.held_ports.send_if_modified(|before| {
             let changes = *before != held;
@@ -433,8 +369,7 @@ impl Reconciler {
                     ContainerEventKind::Died { exit_code } => slot.wake(Some(exit_code)),
                     ContainerEventKind::Health | ContainerEventKind::Removed => slot.wake(None),
                     // The agent itself starts it, and looks afterwards.
-                    ContainerEventKind::Started
-                        if matches!(state, TaskState::Starting | TaskState::Running) => {}
+                    ContainerEventKind::Started if matches!(state, TaskState::Starting | TaskState::Running) => {}
                     ContainerEventKind::Started => slot.wake(None),
                 }
             }
@@ -465,18 +400,12 @@ impl Reconciler {
             let Some(slot) = self.slots.get(&id) else {
                 continue;
             };
-            let should_be =
-                (TaskState::Ready..=TaskState::Running).contains(&slot.record.status.state);
+            let should_be = (TaskState::Ready..=TaskState::Running).contains(&slot.record.status.state);
             if should_be && slot.record.container.is_some() {
                 slot.wake(None);
             }
         }
-        let lost: Vec<TaskId> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.actor.is_none())
-            .map(|(id, _)| *id)
-            .collect();
+        let lost: Vec<TaskId> = self.slots.iter().filter(|(_, slot)| slot.actor.is_none()).map(|(id, _)| *id).collect();
         for id in lost {
             self.start_actor(id, Seen::Unknown);
         }
@@ -497,14 +426,8 @@ impl Reconciler {
     }
 
     fn unreported(&self) -> Vec<StatusReport> {
-        let due = self.slots.iter().filter(|(_, slot)| {
-            !slot.reported && slot.record.is_reportable() && slot.wanted() != Wanted::Gone
-        });
-        due.map(|(id, slot)| StatusReport {
-            task_id: *id,
-            status: slot.record.status.clone(),
-        })
-        .collect()
+        let due = self.slots.iter().filter(|(_, slot)| !slot.reported && slot.record.is_reportable() && slot.wanted() != Wanted::Gone);
+        due.map(|(id, slot)| StatusReport { task_id: *id, status: slot.record.status.clone() }).collect()
     }
 
     fn note_end_of_actor(&mut self, id: LoopId, panic: Option<tokio::task::JoinError>) {
@@ -515,18 +438,13 @@ impl Reconciler {
             // It gets a new actor with the next list: at once, the same panic could come as fast as it can.
             tracing::error!(%task, error = %panic, "the loop of a task panicked");
         }
-        if let Some(slot) = self
-            .slots
-            .get_mut(&task)
-            .filter(|slot| slot.actor == Some(id))
-        {
+        if let Some(slot) = self.slots.get_mut(&task).filter(|slot| slot.actor == Some(id)) {
             slot.actor = None;
         }
     }
 
     fn arm_flush(&mut self) {
-        self.flush_at
-            .get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
+        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
     }
 
     fn tell_change(&self) {

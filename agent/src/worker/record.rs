@@ -5,9 +5,7 @@ use crate::executor::{Container, ContainerId, Phase, order};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use swarm_session::{AssignedTask, SharedSpec};
-use swarm_types::{
-    ContainerStatus, NodeId, PortProtocol, PortStatus, TaskId, TaskState, TaskStatus, Timestamp,
-};
+use swarm_types::{ContainerStatus, NodeId, PortProtocol, PortStatus, TaskId, TaskState, TaskStatus, Timestamp};
 
 /// A fixed port that a task opens on its host.
 pub(crate) type HostPort = (PortProtocol, u32);
@@ -47,11 +45,7 @@ pub(crate) struct Move {
 impl Move {
     /// On to `state` without trouble.
     pub(crate) fn on(state: TaskState, message: &'static str) -> Self {
-        Self {
-            state,
-            message: Some(message),
-            err: String::new(),
-        }
+        Self { state, message: Some(message), err: String::new() }
     }
 }
 
@@ -61,19 +55,12 @@ impl TaskRecord {
         let spec = shared.template.container_spec.as_ref();
         let ports = order::host_ports(shared);
         Self {
-            status: TaskStatus {
-                state: task.recorded_state,
-                ..TaskStatus::default()
-            },
+            status: TaskStatus { state: task.recorded_state, ..TaskStatus::default() },
             container: None,
             unhealthy: false,
             name: order::container_name(task, shared, node_id),
             grace: spec.map(order::stop_grace).unwrap_or_default(),
-            host_ports: ports
-                .iter()
-                .filter(|port| port.published_port != 0)
-                .map(|port| (port.protocol, port.published_port))
-                .collect(),
+            host_ports: ports.iter().filter(|port| port.published_port != 0).map(|port| (port.protocol, port.published_port)).collect(),
         }
     }
 
@@ -93,10 +80,7 @@ impl TaskRecord {
     pub(crate) fn catch_up(&mut self, recorded: TaskState) -> bool {
         let behind = recorded > self.status.state;
         if behind {
-            self.status = TaskStatus {
-                state: recorded,
-                ..TaskStatus::default()
-            };
+            self.status = TaskStatus { state: recorded, ..TaskStatus::default() };
         }
         behind
     }
@@ -125,11 +109,7 @@ impl TaskRecord {
 
     fn tell_container(&mut self, seen: Option<&Container>) {
         let Some(id) = &self.container else { return };
-        let mut told = ContainerStatus {
-            container_id: id.as_str().to_owned(),
-            pid: 0,
-            exit_code: 0,
-        };
+        let mut told = ContainerStatus { container_id: id.as_str().to_owned(), pid: 0, exit_code: 0 };
         self.status.port_status = PortStatus::default();
         match seen.map(|container| &container.phase) {
             Some(Phase::Running(running)) => {

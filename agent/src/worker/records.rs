@@ -77,10 +77,7 @@ const RECORD: &str = "record/";
 impl Records {
     /// Opens the records of `owner` in `dir`. Those of another node are dropped. Blocks on the disk.
     pub(super) fn open(dir: &Path, owner: NodeId) -> Result<(Self, Found), RecordsError> {
-        let refused = |source: Box<dyn std::error::Error + Send + Sync>| RecordsError::Open {
-            path: dir.to_owned(),
-            source,
-        };
+        let refused = |source: Box<dyn std::error::Error + Send + Sync>| RecordsError::Open { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(|error| refused(error.into()))?;
         match Self::read_unlocked(dir, owner) {
             Ok(opened) => return Ok(opened),
@@ -116,16 +113,8 @@ impl Records {
     fn read(dir: &Path, owner: NodeId) -> Result<(Self, Found), Unreadable> {
         // sled meets pages it cannot read with a panic.
         let opened = std::panic::catch_unwind(|| {
-            let db = sled::Config::new()
-                .path(dir)
-                .mode(sled::Mode::LowSpace)
-                .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(None)
-                .open()?;
-            let records = Self {
-                db,
-                dir: dir.to_owned(),
-            };
+            let db = sled::Config::new().path(dir).mode(sled::Mode::LowSpace).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
+            let records = Self { db, dir: dir.to_owned() };
             let found = records.load(owner)?;
             Ok((records, found))
         });
@@ -140,56 +129,28 @@ impl Records {
         }
         let view = AgentView {
             generation: self.value::<Generation>(GENERATION)?.unwrap_or_default(),
-            specs: self
-                .values::<Arc<SharedSpec>>(SPEC)?
-                .map(|s| (s.id, s))
-                .collect(),
-            tasks: self
-                .values::<AssignedTask>(TASK)?
-                .map(|t| (t.id, t))
-                .collect(),
+            specs: self.values::<Arc<SharedSpec>>(SPEC)?.map(|s| (s.id, s)).collect(),
+            tasks: self.values::<AssignedTask>(TASK)?.map(|t| (t.id, t)).collect(),
         };
-        if let Some(task) = view
-            .tasks
-            .values()
-            .find(|task| !view.specs.contains_key(&task.spec))
-        {
-            return Err(Unreadable::Broken(format!(
-                "the template of task {} is missing",
-                task.id
-            )));
+        if let Some(task) = view.tasks.values().find(|task| !view.specs.contains_key(&task.spec)) {
+            return Err(Unreadable::Broken(format!("the template of task {} is missing", task.id)));
         }
         let mut records = BTreeMap::new();
         for entry in self.db.scan_prefix(RECORD) {
             let (key, value) = entry?;
-            let id = std::str::from_utf8(&key[RECORD.len()..])
-                .ok()
-                .and_then(|id| id.parse().ok());
-            let id: TaskId =
-                id.ok_or_else(|| Unreadable::Broken("a record without an id".into()))?;
+            let id = std::str::from_utf8(&key[RECORD.len()..]).ok().and_then(|id| id.parse().ok());
+            let id: TaskId = id.ok_or_else(|| Unreadable::Broken("a record without an id".into()))?;
             records.insert(id, decode::<TaskRecord>(&value)?);
         }
-        Ok(Found {
-            view,
-            records,
-            node: self.value(NODE)?,
-        })
+        Ok(Found { view, records, node: self.value(NODE)? })
     }
 
     fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Unreadable> {
         self.db.get(key)?.map(|value| decode(&value)).transpose()
     }
 
-    fn values<T: DeserializeOwned>(
-        &self,
-        prefix: &str,
-    ) -> Result<impl Iterator<Item = T> + use<T>, Unreadable> {
-        let values: Result<Vec<T>, Unreadable> = self
-            .db
-            .scan_prefix(prefix)
-            .values()
-            .map(|value| decode(&value?))
-            .collect();
+    fn values<T: DeserializeOwned>(&self, prefix: &str) -> Result<impl Iterator<Item = T> + use<T>, Unreadable> {
+        let values: Result<Vec<T>, Unreadable> = self.db.scan_prefix(prefix).values().map(|value| decode(&value?)).collect();
         values.map(Vec::into_iter)
     }
 
@@ -199,11 +160,7 @@ impl Records {
         let gone_specs = old.specs.keys().filter(|id| !new.specs.contains_key(id));
         gone_specs.for_each(|id| batch.remove(spec_key(*id).as_bytes()));
         for (id, spec) in &new.specs {
-            if !old
-                .specs
-                .get(id)
-                .is_some_and(|held| Arc::ptr_eq(held, spec))
-            {
+            if !old.specs.get(id).is_some_and(|held| Arc::ptr_eq(held, spec)) {
                 batch.insert(spec_key(*id).as_bytes(), encode(spec)?);
             }
         }

@@ -21,20 +21,13 @@ impl Wanted {
     /// What a desired state of the managers asks of a node.
     pub(crate) fn from_desired(desired: TaskState) -> Self {
         match desired {
-            TaskState::New
-            | TaskState::Pending
-            | TaskState::Assigned
-            | TaskState::Accepted
-            | TaskState::Preparing
-            | TaskState::Ready => Self::Ready,
+            TaskState::New | TaskState::Pending | TaskState::Assigned | TaskState::Accepted | TaskState::Preparing | TaskState::Ready => {
+                Self::Ready
+            }
             // Complete is what a job's tasks are to reach by themselves.
             TaskState::Starting | TaskState::Running | TaskState::Complete => Self::Running,
             // A task to be removed is stopped and reported; it leaves the assignment when the managers have heard of it.
-            TaskState::Shutdown
-            | TaskState::Failed
-            | TaskState::Rejected
-            | TaskState::Remove
-            | TaskState::Orphaned => Self::Stopped,
+            TaskState::Shutdown | TaskState::Failed | TaskState::Rejected | TaskState::Remove | TaskState::Orphaned => Self::Stopped,
         }
     }
 }
@@ -149,14 +142,10 @@ fn prepare(record: &TaskRecord, facts: &Facts<'_>) -> Action {
         Seen::Missing if facts.image_ready => Action::Create,
         Seen::Missing => Action::EnsureImage,
         Seen::Present(container) => match &container.phase {
-            Phase::Created if record.status.state < TaskState::Ready => {
-                Action::Move(Move::on(TaskState::Ready, "prepared"))
-            }
+            Phase::Created if record.status.state < TaskState::Ready => Action::Move(Move::on(TaskState::Ready, "prepared")),
             Phase::Created if facts.wanted == Wanted::Ready || facts.port_held => Action::Rest,
             // A container that ran already was started by this agent before it lost its record.
-            Phase::Created | Phase::Running(_) | Phase::Ended(_) => {
-                Action::Move(Move::on(TaskState::Starting, "starting"))
-            }
+            Phase::Created | Phase::Running(_) | Phase::Ended(_) => Action::Move(Move::on(TaskState::Starting, "starting")),
         },
     }
 }
@@ -170,9 +159,7 @@ fn start(record: &TaskRecord, facts: &Facts<'_>) -> Action {
             Phase::Created => Action::Start,
             Phase::Ended(_) => Action::Move(ended(record, container)),
             Phase::Running(running) => match running.health {
-                Health::Unchecked | Health::Healthy if !record.unhealthy => {
-                    Action::Move(Move::on(TaskState::Running, "started"))
-                }
+                Health::Unchecked | Health::Healthy if !record.unhealthy => Action::Move(Move::on(TaskState::Running, "started")),
                 Health::Starting if !record.unhealthy => Action::Rest,
                 _ => put_down(record),
             },
@@ -188,17 +175,10 @@ fn keep_running(record: &TaskRecord, facts: &Facts<'_>) -> Action {
             // Not the container that ran: that one is gone, and this task has had its run.
             Phase::Created => Action::Move(lost(record, facts)),
             Phase::Ended(_) => Action::Move(ended(record, container)),
-            Phase::Running(running) if running.health == Health::Unhealthy || record.unhealthy => {
-                put_down(record)
-            }
+            Phase::Running(running) if running.health == Health::Unhealthy || record.unhealthy => put_down(record),
             Phase::Running(running) => {
-                let told = record
-                    .status
-                    .container_status
-                    .as_ref()
-                    .map(|status| status.pid);
-                let unchanged =
-                    told == Some(running.pid) && record.status.port_status.ports == running.ports;
+                let told = record.status.container_status.as_ref().map(|status| status.pid);
+                let unchanged = told == Some(running.pid) && record.status.port_status.ports == running.ports;
                 if unchanged {
                     Action::Rest
                 } else {
@@ -210,23 +190,13 @@ fn keep_running(record: &TaskRecord, facts: &Facts<'_>) -> Action {
 }
 
 fn put_down(record: &TaskRecord) -> Action {
-    if record.unhealthy {
-        Action::Stop
-    } else {
-        Action::Condemn
-    }
+    if record.unhealthy { Action::Stop } else { Action::Condemn }
 }
 
 /// The task's container ended by itself or for its health. Docker's texts.
 fn ended(record: &TaskRecord, container: &Container) -> Move {
-    let Phase::Ended(end) = &container.phase else {
-        unreachable!("only called for containers that ended")
-    };
-    let cause = if record.unhealthy {
-        "dockerexec: unhealthy container"
-    } else {
-        &end.error
-    };
+    let Phase::Ended(end) = &container.phase else { unreachable!("only called for containers that ended") };
+    let cause = if record.unhealthy { "dockerexec: unhealthy container" } else { &end.error };
     match (end.exit_code, cause) {
         (0, "") => Move::on(TaskState::Complete, "finished"),
         (0, cause) => ran_and_failed(cause.to_owned()),
@@ -236,11 +206,7 @@ fn ended(record: &TaskRecord, container: &Container) -> Move {
 
 /// The task's container is gone.
 fn lost(record: &TaskRecord, facts: &Facts<'_>) -> Move {
-    let unhealthy = if record.unhealthy {
-        "dockerexec: unhealthy container"
-    } else {
-        ""
-    };
+    let unhealthy = if record.unhealthy { "dockerexec: unhealthy container" } else { "" };
     match facts.died {
         Some(code) if code != 0 => failed(exit_text(code, unhealthy)),
         _ => failed(format!("No such container: {}", record.name)),
@@ -256,32 +222,17 @@ fn exit_text(code: i64, cause: &str) -> String {
 
 /// The container did start, even if it ended before anybody saw it run.
 fn ran_and_failed(err: String) -> Move {
-    Move {
-        message: Some("started"),
-        ..failed(err)
-    }
+    Move { message: Some("started"), ..failed(err) }
 }
 
 fn failed(err: String) -> Move {
-    Move {
-        state: TaskState::Failed,
-        message: None,
-        err,
-    }
+    Move { state: TaskState::Failed, message: None, err }
 }
 
 /// A step that can never succeed ends its task: rejected before it ran, failed after.
 pub(crate) fn refused(record: &TaskRecord, message: Option<&'static str>, err: String) -> Move {
-    let state = if record.status.state < TaskState::Starting {
-        TaskState::Rejected
-    } else {
-        TaskState::Failed
-    };
-    Move {
-        state,
-        message,
-        err,
-    }
+    let state = if record.status.state < TaskState::Starting { TaskState::Rejected } else { TaskState::Failed };
+    Move { state, message, err }
 }
 
 #[cfg(test)]

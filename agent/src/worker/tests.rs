@@ -4,10 +4,7 @@ use super::{fake::FakeEngine, *};
 use crate::executor::{ContainerEventKind, Ended, Health, Phase, Running};
 use std::time::Duration;
 use swarm_session::{AssignedTask, SharedSpec};
-use swarm_types::{
-    ContainerSpec, EndpointSpec, PortConfig, PublishMode, SpecId, TaskId, TaskSpec, TaskState,
-    TaskStatus,
-};
+use swarm_types::{ContainerSpec, EndpointSpec, PortConfig, PublishMode, SpecId, TaskId, TaskSpec, TaskState, TaskStatus};
 use tempfile::TempDir;
 
 /// Virtual time in which everything that can happen has happened.
@@ -25,12 +22,7 @@ impl Bed {
         let engine = Arc::new(FakeEngine::new());
         let dir = tempfile::tempdir().expect("a folder");
         let worker = open(&engine, &dir).await;
-        Self {
-            engine,
-            dir,
-            worker,
-            generation: 0,
-        }
+        Self { engine, dir, worker, generation: 0 }
     }
 
     /// A complete set of orders.
@@ -54,21 +46,14 @@ impl Bed {
             loop {
                 changed.mark_unchanged();
                 let reports = self.worker.unreported().await;
-                let found = reports
-                    .into_iter()
-                    .find(|r| r.task_id == task && r.status.state == state);
+                let found = reports.into_iter().find(|r| r.task_id == task && r.status.state == state);
                 if let Some(report) = found {
                     return report.status;
                 }
                 changed.changed().await.expect("the worker lives");
             }
         });
-        let Ok(status) = waited.await else {
-            panic!(
-                "{task} does not reach {state}; told: {:?}",
-                self.worker.unreported().await
-            )
-        };
+        let Ok(status) = waited.await else { panic!("{task} does not reach {state}; told: {:?}", self.worker.unreported().await) };
         status
     }
 
@@ -104,35 +89,19 @@ async fn open(engine: &Arc<FakeEngine>, dir: &TempDir) -> WorkerHandle {
         hostname: "alpha".into(),
         prefer_offline_images: false,
     };
-    WorkerHandle::open(config, Arc::clone(engine) as Arc<dyn Executor>)
-        .await
-        .expect("opens")
+    WorkerHandle::open(config, Arc::clone(engine) as Arc<dyn Executor>).await.expect("opens")
 }
 
 fn spec(n: u8, published_port: u32) -> SharedSpec {
-    let port = PortConfig {
-        target_port: 80,
-        published_port,
-        publish_mode: PublishMode::Host,
-        ..PortConfig::default()
-    };
-    let container = ContainerSpec {
-        image: "busybox".into(),
-        ..ContainerSpec::default()
-    };
+    let port = PortConfig { target_port: 80, published_port, publish_mode: PublishMode::Host, ..PortConfig::default() };
+    let container = ContainerSpec { image: "busybox".into(), ..ContainerSpec::default() };
     SharedSpec {
         id: SpecId::from_random([n; 16]),
         service_id: None,
         service_name: "web".into(),
         service_labels: Default::default(),
-        template: TaskSpec {
-            container_spec: Some(container),
-            ..TaskSpec::default()
-        },
-        endpoint: (published_port != 0).then(|| EndpointSpec {
-            mode: None,
-            ports: vec![port],
-        }),
+        template: TaskSpec { container_spec: Some(container), ..TaskSpec::default() },
+        endpoint: (published_port != 0).then(|| EndpointSpec { mode: None, ports: vec![port] }),
     }
 }
 
@@ -147,24 +116,15 @@ fn task(n: u8) -> AssignedTask {
 }
 
 fn desired(desired_state: TaskState, task: &AssignedTask) -> AssignedTask {
-    AssignedTask {
-        desired_state,
-        ..task.clone()
-    }
+    AssignedTask { desired_state, ..task.clone() }
 }
 
 fn running() -> Phase {
-    Phase::Running(Running {
-        health: Health::Unchecked,
-        pid: 1,
-        ports: vec![],
-    })
+    Phase::Running(Running { health: Health::Unchecked, pid: 1, ports: vec![] })
 }
 
 fn verbs(done: &[String]) -> Vec<&str> {
-    done.iter()
-        .filter_map(|line| line.split(' ').next())
-        .collect()
+    done.iter().filter_map(|line| line.split(' ').next()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,26 +133,15 @@ async fn a_task_runs_stops_and_is_forgotten() {
     let one = task(1);
     bed.assign(&[task(1)]).await;
     let status = bed.reaches(one.id, TaskState::Running).await;
-    assert_eq!(
-        (status.message.as_str(), status.err.as_str()),
-        ("started", "")
-    );
-    assert_eq!(
-        status
-            .container_status
-            .map(|c| (c.container_id.len(), c.pid)),
-        Some((64, 1))
-    );
+    assert_eq!((status.message.as_str(), status.err.as_str()), ("started", ""));
+    assert_eq!(status.container_status.map(|c| (c.container_id.len(), c.pid)), Some((64, 1)));
     assert_eq!(verbs(&bed.engine.done()), ["create", "start"]);
     bed.assign(&[desired(TaskState::Shutdown, &one)]).await;
     let status = bed.reaches(one.id, TaskState::Shutdown).await;
     assert_eq!(status.message, "shutdown");
     assert_eq!(status.container_status.map(|c| c.exit_code), Some(143));
     bed.assign(&[]).await;
-    bed.until("the container is removed", |engine| {
-        engine.containers() == 0
-    })
-    .await;
+    bed.until("the container is removed", |engine| engine.containers() == 0).await;
     assert_eq!(verbs(&bed.engine.done()), ["stop", "remove"]);
     assert_eq!(bed.worker.unreported().await, []);
 }
@@ -216,17 +165,11 @@ async fn refusals_of_the_engine_end_a_task() {
     bed.assign(&[task(1)]).await;
     let status = bed.reaches(task(1).id, TaskState::Failed).await;
     assert_eq!(status.message, "starting");
-    assert_eq!(
-        status.err,
-        "starting container failed: port is already allocated"
-    );
+    assert_eq!(status.err, "starting container failed: port is already allocated");
     bed.engine.refuse_create("No such image: busybox:latest");
     bed.assign(&[task(1), task(2)]).await;
     let status = bed.reaches(task(2).id, TaskState::Rejected).await;
-    assert_eq!(
-        (status.message.as_str(), status.err.as_str()),
-        ("preparing", "No such image: busybox:latest")
-    );
+    assert_eq!((status.message.as_str(), status.err.as_str()), ("preparing", "No such image: busybox:latest"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,27 +177,13 @@ async fn a_bad_template_rejects_the_task() {
     let mut bed = Bed::new().await;
     bed.generation += 1;
     let mut bad = spec(1, 0);
-    bad.template
-        .container_spec
-        .as_mut()
-        .expect("there")
-        .hostname = "{{.Nope}}".into();
-    let assign = Assign {
-        from: None,
-        generation: Generation(1),
-        specs: vec![bad],
-        tasks: vec![task(1)],
-        removed: vec![],
-        specs_removed: vec![],
-    };
+    bad.template.container_spec.as_mut().expect("there").hostname = "{{.Nope}}".into();
+    let assign =
+        Assign { from: None, generation: Generation(1), specs: vec![bad], tasks: vec![task(1)], removed: vec![], specs_removed: vec![] };
     bed.worker.assign(assign).await.expect("taken");
     let status = bed.reaches(task(1).id, TaskState::Rejected).await;
     assert_eq!(status.message, "resolving controller failed");
-    assert!(
-        status.err.starts_with("expanding hostname failed: "),
-        "{}",
-        status.err
-    );
+    assert!(status.err.starts_with("expanding hostname failed: "), "{}", status.err);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,22 +194,12 @@ async fn ends_and_vanishings_are_failures() {
         bed.reaches(task(n).id, TaskState::Running).await;
     }
     bed.engine.die(task(1).id, 3);
-    assert_eq!(
-        bed.reaches(task(1).id, TaskState::Failed).await.err,
-        "task: non-zero exit (3)"
-    );
+    assert_eq!(bed.reaches(task(1).id, TaskState::Failed).await.err, "task: non-zero exit (3)");
     bed.engine.die(task(2).id, 0);
-    assert_eq!(
-        bed.reaches(task(2).id, TaskState::Complete).await.message,
-        "finished"
-    );
-    bed.engine
-        .change(task(3).id, None, ContainerEventKind::Removed);
+    assert_eq!(bed.reaches(task(2).id, TaskState::Complete).await.message, "finished");
+    bed.engine.change(task(3).id, None, ContainerEventKind::Removed);
     let status = bed.reaches(task(3).id, TaskState::Failed).await;
-    assert_eq!(
-        status.err,
-        format!("No such container: web.3.{}", task(3).id)
-    );
+    assert_eq!(status.err, format!("No such container: web.3.{}", task(3).id));
     assert_eq!(status.message, "started");
 }
 
@@ -296,10 +215,7 @@ async fn health_decides_when_a_task_runs_and_whether_it_goes_on() {
     bed.reaches(one.id, TaskState::Running).await;
     bed.engine.set_health(one.id, Health::Unhealthy);
     let status = bed.reaches(one.id, TaskState::Failed).await;
-    assert_eq!(
-        status.err,
-        "task: non-zero exit (143): dockerexec: unhealthy container"
-    );
+    assert_eq!(status.err, "task: non-zero exit (143): dockerexec: unhealthy container");
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,38 +227,16 @@ async fn an_engine_that_is_away_fails_no_task() {
     bed.engine.go_down();
     bed.assign(&[task(1), task(2), task(3)]).await;
     bed.settle().await;
-    let states: Vec<_> = bed
-        .worker
-        .unreported()
-        .await
-        .iter()
-        .map(|r| r.status.state)
-        .collect();
-    assert_eq!(
-        states
-            .iter()
-            .filter(|state| **state == TaskState::Running)
-            .count(),
-        2
-    );
+    let states: Vec<_> = bed.worker.unreported().await.iter().map(|r| r.status.state).collect();
+    assert_eq!(states.iter().filter(|state| **state == TaskState::Running).count(), 2);
     let waiting = bed.reaches(task(3).id, TaskState::Preparing).await;
     assert_eq!(waiting.err, "cannot reach the container engine at fake");
     // While it is away one of the containers ends.
-    let ended = Ended {
-        exit_code: 137,
-        error: String::new(),
-    };
-    bed.engine.change(
-        task(2).id,
-        Some(Phase::Ended(ended)),
-        ContainerEventKind::Health,
-    );
+    let ended = Ended { exit_code: 137, error: String::new() };
+    bed.engine.change(task(2).id, Some(Phase::Ended(ended)), ContainerEventKind::Health);
     bed.engine.come_back();
     assert_eq!(bed.reaches(task(3).id, TaskState::Running).await.err, "");
-    assert_eq!(
-        bed.reaches(task(2).id, TaskState::Failed).await.err,
-        "task: non-zero exit (137)"
-    );
+    assert_eq!(bed.reaches(task(2).id, TaskState::Failed).await.err, "task: non-zero exit (137)");
     assert_eq!(bed.engine.phase(task(1).id), Some(running()));
 }
 
@@ -354,16 +248,9 @@ async fn a_lost_event_is_made_good_by_the_next_list() {
     bed.reaches(task(2).id, TaskState::Running).await;
     // Removing and putting tells nobody.
     let silent = |task: &AssignedTask, phase| {
-        bed.engine
-            .change(task.id, phase, ContainerEventKind::Started);
+        bed.engine.change(task.id, phase, ContainerEventKind::Started);
     };
-    silent(
-        &task(1),
-        Some(Phase::Ended(Ended {
-            exit_code: 9,
-            error: String::new(),
-        })),
-    );
+    silent(&task(1), Some(Phase::Ended(Ended { exit_code: 9, error: String::new() })));
     silent(&task(2), None);
     bed.reaches(task(1).id, TaskState::Failed).await;
     bed.reaches(task(2).id, TaskState::Failed).await;
@@ -373,8 +260,7 @@ async fn a_lost_event_is_made_good_by_the_next_list() {
 async fn a_restarted_agent_adopts_with_and_without_its_records() {
     for keep_records in [true, false] {
         let mut bed = Bed::new().await;
-        bed.assign(&[task(1), task(2), desired(TaskState::Ready, &task(3))])
-            .await;
+        bed.assign(&[task(1), task(2), desired(TaskState::Ready, &task(3))]).await;
         bed.reaches(task(1).id, TaskState::Running).await;
         bed.reaches(task(2).id, TaskState::Running).await;
         bed.reaches(task(3).id, TaskState::Ready).await;
@@ -385,10 +271,7 @@ async fn a_restarted_agent_adopts_with_and_without_its_records() {
             bed.settle().await;
             assert_eq!(bed.worker.generation(), Generation(1));
         }
-        let recorded = |task: AssignedTask, recorded_state| AssignedTask {
-            recorded_state,
-            ..task
-        };
+        let recorded = |task: AssignedTask, recorded_state| AssignedTask { recorded_state, ..task };
         bed.assign(&[
             recorded(task(1), TaskState::Running),
             recorded(task(2), TaskState::Assigned), // The managers had not heard yet.
@@ -398,11 +281,7 @@ async fn a_restarted_agent_adopts_with_and_without_its_records() {
         for n in 1..=3 {
             bed.reaches(task(n).id, TaskState::Running).await;
         }
-        assert_eq!(
-            verbs(&bed.engine.done()),
-            ["start"],
-            "only the prepared task is started"
-        );
+        assert_eq!(verbs(&bed.engine.done()), ["start"], "only the prepared task is started");
         assert_eq!(bed.engine.containers(), 3);
         bed.engine.die(task(1).id, 1);
         bed.reaches(task(1).id, TaskState::Failed).await;
@@ -413,11 +292,7 @@ async fn a_restarted_agent_adopts_with_and_without_its_records() {
 async fn an_agent_without_records_does_not_run_a_task_twice() {
     let mut bed = Bed::new().await;
     // The managers know it as running, and no container is left of it.
-    bed.assign(&[AssignedTask {
-        recorded_state: TaskState::Running,
-        ..task(1)
-    }])
-    .await;
+    bed.assign(&[AssignedTask { recorded_state: TaskState::Running, ..task(1) }]).await;
     bed.reaches(task(1).id, TaskState::Failed).await;
     assert_eq!(bed.engine.done(), Vec::<String>::new());
 }
@@ -427,22 +302,9 @@ async fn what_the_managers_gave_up_is_stopped() {
     let mut bed = Bed::new().await;
     bed.assign(&[task(1)]).await;
     bed.reaches(task(1).id, TaskState::Running).await;
-    bed.assign(&[AssignedTask {
-        recorded_state: TaskState::Rejected,
-        ..task(1)
-    }])
-    .await;
-    bed.until("the container is stopped", |engine| {
-        engine
-            .done()
-            .contains(&format!("stop {}", &task(1).id.as_str()[..4]))
-    })
-    .await;
-    assert_eq!(
-        bed.worker.unreported().await,
-        [],
-        "they know better than this node"
-    );
+    bed.assign(&[AssignedTask { recorded_state: TaskState::Rejected, ..task(1) }]).await;
+    bed.until("the container is stopped", |engine| engine.done().contains(&format!("stop {}", &task(1).id.as_str()[..4]))).await;
+    assert_eq!(bed.worker.unreported().await, [], "they know better than this node");
 }
 
 #[tokio::test(start_paused = true)]
@@ -452,12 +314,8 @@ async fn a_container_of_an_ended_task_that_somebody_starts_is_stopped() {
     bed.reaches(task(1).id, TaskState::Running).await;
     bed.engine.die(task(1).id, 1);
     bed.reaches(task(1).id, TaskState::Failed).await;
-    bed.engine
-        .change(task(1).id, Some(running()), ContainerEventKind::Started);
-    bed.until("it is stopped", |engine| {
-        matches!(engine.phase(task(1).id), Some(Phase::Ended(_)))
-    })
-    .await;
+    bed.engine.change(task(1).id, Some(running()), ContainerEventKind::Started);
+    bed.until("it is stopped", |engine| matches!(engine.phase(task(1).id), Some(Phase::Ended(_)))).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -467,10 +325,7 @@ async fn containers_of_unknown_tasks_go_only_after_a_complete_set() {
     bed.settle().await;
     assert_eq!(bed.engine.containers(), 1);
     bed.assign(&[]).await;
-    bed.until("the container is removed", |engine| {
-        engine.containers() == 0
-    })
-    .await;
+    bed.until("the container is removed", |engine| engine.containers() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -483,24 +338,17 @@ async fn a_removal_goes_on_after_a_restart() {
     bed.settle().await;
     bed.restart(true).await;
     bed.engine.come_back();
-    bed.until("the container is removed", |engine| {
-        engine.containers() == 0
-    })
-    .await;
+    bed.until("the container is removed", |engine| engine.containers() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_task_waits_for_the_port_of_one_that_stops() {
     let mut bed = Bed::new().await;
-    let on_port = |n| AssignedTask {
-        spec: SpecId::from_random([2; 16]),
-        ..task(n)
-    };
+    let on_port = |n| AssignedTask { spec: SpecId::from_random([2; 16]), ..task(n) };
     bed.assign(&[on_port(1)]).await;
     bed.reaches(task(1).id, TaskState::Running).await;
     bed.engine.set_stuck(true);
-    bed.assign(&[desired(TaskState::Shutdown, &on_port(1)), on_port(2)])
-        .await;
+    bed.assign(&[desired(TaskState::Shutdown, &on_port(1)), on_port(2)]).await;
     bed.reaches(task(2).id, TaskState::Ready).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -542,10 +390,7 @@ async fn assignments_that_do_not_fit_change_nothing() {
         removed: vec![task(1).id],
         specs_removed: vec![],
     };
-    assert!(matches!(
-        bed.worker.assign(gap).await,
-        Err(AssignError::Refused(AssignmentError::Gap { .. }))
-    ));
+    assert!(matches!(bed.worker.assign(gap).await, Err(AssignError::Refused(AssignmentError::Gap { .. }))));
     assert_eq!(bed.worker.generation(), Generation(1));
     bed.reaches(task(1).id, TaskState::Running).await;
 }
@@ -557,10 +402,7 @@ async fn clearing_removes_all_containers_or_goes_on() {
     bed.reaches(task(1).id, TaskState::Running).await;
     bed.reaches(task(2).id, TaskState::Running).await;
     bed.engine.go_down();
-    assert!(matches!(
-        bed.worker.clear().await,
-        Err(WorkerError::Engine(_))
-    ));
+    assert!(matches!(bed.worker.clear().await, Err(WorkerError::Engine(_))));
     bed.engine.come_back();
     bed.engine.die(task(1).id, 1);
     bed.reaches(task(1).id, TaskState::Failed).await;
@@ -569,9 +411,6 @@ async fn clearing_removes_all_containers_or_goes_on() {
     assert_eq!(bed.worker.generation(), Generation(0));
     assert_eq!(bed.worker.unreported().await, []);
     bed.worker.shutdown().await;
-    assert!(matches!(
-        bed.worker.clear().await,
-        Err(WorkerError::Stopped)
-    ));
+    assert!(matches!(bed.worker.clear().await, Err(WorkerError::Stopped)));
     bed.worker.shutdown().await;
 }

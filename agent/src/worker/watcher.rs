@@ -47,10 +47,7 @@ pub(super) async fn watch_engine(
         match ended {
             Ended::NobodyListens => return,
             Ended::Engine(error) if !was_lost => {
-                let error = error.map_or_else(
-                    || "it closed the connection".into(),
-                    |e| crate::error_chain::chain(&e),
-                );
+                let error = error.map_or_else(|| "it closed the connection".into(), |e| crate::error_chain::chain(&e));
                 tracing::warn!(%error, "the container engine is lost; containers that run go on");
                 was_lost = true;
             }
@@ -114,9 +111,7 @@ async fn watch_connection(
 }
 
 /// The list that is under way; never, while there is none.
-async fn listed(
-    listing: &mut Option<Step<'_, Vec<OwnContainer>>>,
-) -> Result<Vec<OwnContainer>, ExecutorError> {
+async fn listed(listing: &mut Option<Step<'_, Vec<OwnContainer>>>) -> Result<Vec<OwnContainer>, ExecutorError> {
     match listing {
         Some(listing) => listing.await,
         None => std::future::pending().await,

@@ -45,12 +45,7 @@ impl AgentBench {
         fs::write(&manager, script).expect("writes");
         fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).expect("sets the mode");
         let (socket, state) = (dir.path().join("swarm.sock"), dir.path().join("state"));
-        Self {
-            dir,
-            socket,
-            state,
-            child: None,
-        }
+        Self { dir, socket, state, child: None }
     }
 
     /// How the manager process is to behave from now on: `fail`, `hang`, `leave`, or nothing special.
@@ -66,32 +61,11 @@ impl AgentBench {
     pub(crate) fn command_in(&self, state: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarm-agent"));
         let path = |name: &str| self.dir.path().join(name).display().to_string();
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.path().join("agent.log"))
-            .expect("opens");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("agent.log")).expect("opens");
         command
-            .args([
-                "--state-dir",
-                &path(state),
-                "--host",
-                &format!("unix://{}", path("swarm.sock")),
-            ])
-            .args([
-                "--docker-host",
-                &format!("unix://{}", path("docker.sock")),
-                "--manager-bin",
-                &path("manager.sh"),
-            ])
-            .args([
-                "--log-level",
-                "debug",
-                "--hostname",
-                "test-host",
-                "--label",
-                "rack=7",
-            ])
+            .args(["--state-dir", &path(state), "--host", &format!("unix://{}", path("swarm.sock"))])
+            .args(["--docker-host", &format!("unix://{}", path("docker.sock")), "--manager-bin", &path("manager.sh")])
+            .args(["--log-level", "debug", "--hostname", "test-host", "--label", "rack=7"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -104,17 +78,9 @@ impl AgentBench {
 
     /// As [`AgentBench::start`], with these environment variables.
     pub(crate) async fn start_with(&mut self, variables: &[(&str, &str)]) {
-        self.child = Some(
-            self.command()
-                .envs(variables.iter().copied())
-                .spawn()
-                .expect("starts"),
-        );
+        self.child = Some(self.command().envs(variables.iter().copied()).spawn().expect("starts"));
         let socket = self.socket.clone();
-        until("the agent's socket", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
-        })
-        .await;
+        until("the agent's socket", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
     }
 
     fn pid(&self) -> nix::unistd::Pid {
@@ -127,10 +93,7 @@ impl AgentBench {
         nix::sys::signal::kill(self.pid(), signal).expect("the agent runs");
         let mut child = self.child.take().expect("the agent runs");
         let waited = tokio::task::spawn_blocking(move || child.wait().expect("waits"));
-        super::soon("the agent's end", waited)
-            .await
-            .expect("no panic")
-            .code()
+        super::soon("the agent's end", waited).await.expect("no panic").code()
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> (u16, String) {
@@ -158,11 +121,7 @@ impl AgentBench {
             if swarm["LocalNodeState"] == state {
                 return swarm;
             }
-            assert!(
-                tokio::time::Instant::now() < end,
-                "no {state}: {swarm}\n{}",
-                self.log()
-            );
+            assert!(tokio::time::Instant::now() < end, "no {state}: {swarm}\n{}", self.log());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
@@ -174,14 +133,10 @@ impl AgentBench {
     /// Process ids of managers of this agent.
     pub(crate) fn managers(&self) -> Vec<i32> {
         let socket = self.state.join("manager.sock").display().to_string();
-        let pids = fs::read_dir("/proc")
-            .expect("proc")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        let pids = fs::read_dir("/proc").expect("proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         pids.filter(|pid| {
             let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            cmdline
-                .split(|byte| *byte == 0)
-                .any(|arg| arg == socket.as_bytes())
+            cmdline.split(|byte| *byte == 0).any(|arg| arg == socket.as_bytes())
         })
         .collect()
     }
@@ -189,16 +144,8 @@ impl AgentBench {
     /// Names in the state folder, without the lock and the manager's log.
     pub(crate) fn left_over(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.state).expect("a state folder");
-        let names = entries.map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        });
-        let mut names: Vec<String> = names
-            .filter(|name| name != "agent.lock" && name != "manager.log")
-            .collect();
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name != "agent.lock" && name != "manager.log").collect();
         names.sort();
         names
     }
@@ -211,11 +158,7 @@ impl Drop for AgentBench {
             drop(child.wait());
         }
         for pid in self.managers() {
-            nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            )
-            .ok();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
         }
     }
 }
@@ -232,12 +175,7 @@ pub(crate) async fn be_manager() {
         return;
     };
     let args: Vec<String> = std::env::args().collect();
-    let flag = |name: &str| {
-        args.iter()
-            .position(|arg| arg == name)
-            .and_then(|at| args.get(at + 1))
-            .cloned()
-    };
+    let flag = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
     let mode = fs::read_to_string(Path::new(&dir).join("mode")).unwrap_or_default();
     fs::write(Path::new(&dir).join("manager.args"), args.join(" ")).expect("writes");
     match mode.as_str() {
@@ -250,11 +188,7 @@ pub(crate) async fn be_manager() {
     }
     let state = PathBuf::from(flag("--state-dir").expect("a state folder"));
     fs::create_dir_all(&state).expect("makes its folder");
-    let certificates = CertStore::new(
-        Path::new(&flag("--certs").expect("certificates"))
-            .parent()
-            .expect("a folder"),
-    );
+    let certificates = CertStore::new(Path::new(&flag("--certs").expect("certificates")).parent().expect("a folder"));
     if let Some(file) = flag("--init").filter(|_| !state.join("ca.pem").exists()) {
         make_cluster(&state, &certificates, &file);
     }
@@ -265,14 +199,10 @@ pub(crate) async fn be_manager() {
     if state.join("ca.pem").exists() {
         let read = |name: &str| fs::read_to_string(state.join(name)).expect("reads");
         let ca = RootCa::from_pem(&read("ca.pem"), &read("ca.key")).expect("a root");
-        let (cluster, node) = (
-            ClusterId::parse(&read("cluster")).expect("an id"),
-            NodeId::parse(&read("node")).expect("an id"),
-        );
+        let (cluster, node) = (ClusterId::parse(&read("cluster")).expect("an id"), NodeId::parse(&read("node")).expect("an id"));
         status["cluster_id"] = cluster.to_string().into();
         status["node_id"] = node.to_string().into();
-        status["remote_managers"] =
-            serde_json::json!([{"NodeID": node, "Addr": flag("--advertise-addr")}]);
+        status["remote_managers"] = serde_json::json!([{"NodeID": node, "Addr": flag("--advertise-addr")}]);
         if is_ready {
             let fake = FakeCluster::with(ca, cluster, node, &listen).await;
             tokio::spawn(fake.be_polite(swarm_types::Role::Manager));
@@ -282,26 +212,17 @@ pub(crate) async fn be_manager() {
 }
 
 fn make_cluster(state: &Path, certificates: &CertStore, file: &str) {
-    let init: serde_json::Value =
-        serde_json::from_slice(&fs::read(file).expect("reads")).expect("JSON");
+    let init: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("reads")).expect("JSON");
     assert_eq!(init["hostname"], "test-host");
     let ca = RootCa::create(SystemTime::now()).expect("a root");
     let cluster = ClusterId::from_random(super::cluster::random());
     let node = init["node_id"].as_str().expect("an id");
     let key = NodeKey::generate().expect("a key");
-    let subject = NodeSubject {
-        node_id: node,
-        role: Role::Manager,
-        cluster_id: cluster.as_str(),
-    };
+    let subject = NodeSubject { node_id: node, role: Role::Manager, cluster_id: cluster.as_str() };
     let csr = key.csr_pem().expect("a request");
-    let chain = ca
-        .sign_csr(&csr, subject, super::cluster::VALIDITY, SystemTime::now())
-        .expect("signs");
+    let chain = ca.sign_csr(&csr, subject, super::cluster::VALIDITY, SystemTime::now()).expect("signs");
     certificates.save_roots(ca.roots()).expect("saves");
-    certificates
-        .save(&Credentials::new(&chain, key).expect("credentials"))
-        .expect("saves");
+    certificates.save(&Credentials::new(&chain, key).expect("credentials")).expect("saves");
     let write = |name: &str, text: &str| fs::write(state.join(name), text).expect("writes");
     write("ca.key", ca.key_pem());
     write("cluster", cluster.as_str());
@@ -328,11 +249,7 @@ async fn serve_status(socket: &Path, status: serde_json::Value) {
                 };
                 async move { Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(body))) }
             });
-            drop(
-                http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await,
-            );
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
         });
     }
 }

@@ -73,32 +73,14 @@ impl Bench {
         let socket = dir.path().join("swarm.sock");
         let node = Arc::new(FakeNode::default());
         let engine = Engine::new(Endpoint::Unix(dir.path().join("docker.sock")));
-        let gateway = Gateway::new(
-            Arc::clone(&engine),
-            Arc::clone(&node) as Arc<dyn Membership>,
-            dir.path().join("manager.sock"),
-        );
-        let listener = Listener::bind(&Endpoint::Unix(socket.clone()), None)
-            .await
-            .expect("binds");
+        let gateway = Gateway::new(Arc::clone(&engine), Arc::clone(&node) as Arc<dyn Membership>, dir.path().join("manager.sock"));
+        let listener = Listener::bind(&Endpoint::Unix(socket.clone()), None).await.expect("binds");
         let stop = CancellationToken::new();
         tokio::spawn(listener.serve(gateway.clone(), stop.clone()));
-        Self {
-            dir,
-            socket,
-            node,
-            engine,
-            gateway,
-            stop,
-        }
+        Self { dir, socket, node, engine, gateway, stop }
     }
 
-    pub(crate) fn start_engine(
-        &self,
-        version: &'static str,
-        api: &'static str,
-        min_api: &'static str,
-    ) -> FakeEngine {
+    pub(crate) fn start_engine(&self, version: &'static str, api: &'static str, min_api: &'static str) -> FakeEngine {
         FakeEngine::start(&self.dir.path().join("docker.sock"), version, api, min_api)
     }
 
@@ -122,8 +104,7 @@ impl Drop for Bench {
 /// A manager that tells what it was asked.
 pub(crate) fn fake_manager(bench: &Bench) -> Arc<Mutex<Vec<String>>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let listener =
-        tokio::net::UnixListener::bind(bench.dir.path().join("manager.sock")).expect("binds");
+    let listener = tokio::net::UnixListener::bind(bench.dir.path().join("manager.sock")).expect("binds");
     let log = Arc::clone(&asked);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -133,39 +114,19 @@ pub(crate) fn fake_manager(bench: &Bench) -> Arc<Mutex<Vec<String>>> {
                     let log = Arc::clone(&log);
                     async move { Ok::<_, Infallible>(managers_answer(request, &log).await) }
                 });
-                drop(
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await,
-                );
+                drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
             });
         }
     });
     asked
 }
 
-pub(crate) async fn managers_answer(
-    request: Request<Incoming>,
-    log: &Mutex<Vec<String>>,
-) -> Response<Full<bytes::Bytes>> {
-    let header = |name: &str| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("-")
-            .to_owned()
-    };
+pub(crate) async fn managers_answer(request: Request<Incoming>, log: &Mutex<Vec<String>>) -> Response<Full<bytes::Bytes>> {
+    let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned();
     let (version, auth) = (header("x-swarm-api-version"), header("x-registry-auth"));
     let line = format!("{} {} {version} {auth}", request.method(), request.uri());
-    let length = request
-        .into_body()
-        .collect()
-        .await
-        .map_or(0, |body| body.to_bytes().len());
-    log.lock()
-        .expect("not poisoned")
-        .push(format!("{line} {length}"));
+    let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+    log.lock().expect("not poisoned").push(format!("{line} {length}"));
     let mut response = Response::new(Full::from("[]"));
     *response.status_mut() = StatusCode::CREATED;
     response

@@ -64,20 +64,14 @@ impl SessionPeer {
     }
 
     pub(crate) async fn hear(&mut self) -> FromAgent {
-        super::soon("a message of the agent", self.said.recv())
-            .await
-            .expect("the session is open")
+        super::soon("a message of the agent", self.said.recv()).await.expect("the session is open")
     }
 
     pub(crate) async fn welcome(&mut self) {
         let hello = self.hear().await;
         assert!(matches!(hello, FromAgent::Hello(_)), "{hello:?}");
         let session_id = SessionId::from_random([5; 16]);
-        self.say(&FromManager::Welcome {
-            session_id,
-            heartbeat_period: 1_000_000_000,
-        })
-        .await;
+        self.say(&FromManager::Welcome { session_id, heartbeat_period: 1_000_000_000 }).await;
     }
 }
 
@@ -90,21 +84,10 @@ impl FakeCluster {
     pub(crate) async fn start() -> Self {
         let ca = RootCa::create(SystemTime::now()).expect("a root");
         let manager_id = NodeId::from_random(random());
-        Self::with(
-            ca,
-            ClusterId::from_random(random()),
-            manager_id,
-            "127.0.0.1:0",
-        )
-        .await
+        Self::with(ca, ClusterId::from_random(random()), manager_id, "127.0.0.1:0").await
     }
 
-    pub(crate) async fn with(
-        ca: RootCa,
-        cluster_id: ClusterId,
-        manager_id: NodeId,
-        listen: &str,
-    ) -> Self {
+    pub(crate) async fn with(ca: RootCa, cluster_id: ClusterId, manager_id: NodeId, listen: &str) -> Self {
         let digest = ca.roots().digest();
         let (new_sessions, sessions) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -119,30 +102,15 @@ impl FakeCluster {
             ca,
         });
         let key = NodeKey::generate().expect("a key");
-        let chain = shared.sign(
-            &key.csr_pem().expect("a request"),
-            manager_id,
-            Role::Manager,
-        );
+        let chain = shared.sign(&key.csr_pem().expect("a request"), manager_id, Role::Manager);
         let identity = LiveIdentity::new(Credentials::new(&chain, key).expect("credentials"));
         let config = swarm_pki::server_config(Arc::new(identity), shared.ca.roots());
         let listener = TcpListener::bind(listen).await.expect("binds");
         let addr = listener.local_addr().expect("is bound");
         let stop = CancellationToken::new();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(
-            listener,
-            acceptor,
-            Arc::clone(&shared),
-            addr,
-            stop.clone(),
-        )));
-        Self {
-            addr,
-            shared,
-            sessions,
-            stop,
-        }
+        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, acceptor, Arc::clone(&shared), addr, stop.clone())));
+        Self { addr, shared, sessions, stop }
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -151,9 +119,7 @@ impl FakeCluster {
 
     /// The next session that an agent opens.
     pub(crate) async fn session(&mut self) -> SessionPeer {
-        super::soon("a session", self.sessions.recv())
-            .await
-            .expect("the cluster runs")
+        super::soon("a session", self.sessions.recv()).await.expect("the cluster runs")
     }
 
     /// As [`FakeCluster::session`], for tests that expect none.
@@ -162,10 +128,7 @@ impl FakeCluster {
     }
 
     pub(crate) fn remote(&self) -> RemoteManager {
-        RemoteManager {
-            node_id: self.shared.manager_id,
-            addr: self.addr.to_string(),
-        }
+        RemoteManager { node_id: self.shared.manager_id, addr: self.addr.to_string() }
     }
 
     /// Accepts every session and gives orders with this role, as long as the cluster lives.
@@ -201,13 +164,7 @@ impl Drop for FakeCluster {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    shared: Arc<Shared>,
-    addr: SocketAddr,
-    stop: CancellationToken,
-) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>, addr: SocketAddr, stop: CancellationToken) {
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -220,11 +177,7 @@ async fn accept(
                 let (shared, peer) = (Arc::clone(&shared), peer.clone());
                 async move { Ok::<_, Infallible>(shared.answer(request, &peer, addr).await) }
             });
-            drop(
-                http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(tls), service)
-                    .await,
-            );
+            drop(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service).await);
         }));
     }
 }
@@ -241,30 +194,14 @@ impl Shared {
     }
 
     fn sign(&self, csr: &str, node: NodeId, role: Role) -> String {
-        let subject = NodeSubject {
-            node_id: node.as_str(),
-            role,
-            cluster_id: self.cluster_id.as_str(),
-        };
-        self.ca
-            .sign_csr(csr, subject, VALIDITY, SystemTime::now())
-            .expect("signs")
+        let subject = NodeSubject { node_id: node.as_str(), role, cluster_id: self.cluster_id.as_str() };
+        self.ca.sign_csr(csr, subject, VALIDITY, SystemTime::now()).expect("signs")
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: &Peer,
-        addr: SocketAddr,
-    ) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: &Peer, addr: SocketAddr) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        let who = peer.identity().map_or("nobody".to_owned(), |identity| {
-            format!("{} {}", identity.role, identity.node_id)
-        });
-        self.asked
-            .lock()
-            .expect("not poisoned")
-            .push(format!("{} {path} by {who}", request.method()));
+        let who = peer.identity().map_or("nobody".to_owned(), |identity| format!("{} {}", identity.role, identity.node_id));
+        self.asked.lock().expect("not poisoned").push(format!("{} {path} by {who}", request.method()));
         match path.as_str() {
             "/ca/root" => reply(StatusCode::OK, self.ca.cert_pem().to_owned()),
             "/ca/issue" => self.issue(request, addr).await,
@@ -277,10 +214,7 @@ impl Shared {
 
     fn refused(&self) -> Option<Response<Body>> {
         let (status, message) = self.refusal.lock().expect("not poisoned").clone()?;
-        Some(reply(
-            status,
-            serde_json::json!({ "message": message }).to_string(),
-        ))
+        Some(reply(status, serde_json::json!({ "message": message }).to_string()))
     }
 
     async fn issue(&self, request: Request<Incoming>, addr: SocketAddr) -> Response<Body> {
@@ -289,20 +223,13 @@ impl Shared {
         }
         let body = request.collect().await.expect("a body").to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        let token: JoinToken = body["token"]
-            .as_str()
-            .expect("a token")
-            .parse()
-            .expect("a token");
+        let token: JoinToken = body["token"].as_str().expect("a token").parse().expect("a token");
         let role = match () {
             () if token.matches(&self.worker_token) => Role::Worker,
             () if token.matches(&self.manager_token) => Role::Manager,
             () => {
                 let text = "rpc error: code = InvalidArgument desc = A valid join token is necessary to join this cluster";
-                return reply(
-                    StatusCode::BAD_REQUEST,
-                    serde_json::json!({ "message": text }).to_string(),
-                );
+                return reply(StatusCode::BAD_REQUEST, serde_json::json!({ "message": text }).to_string());
             }
         };
         let node_id = NodeId::from_random(random());

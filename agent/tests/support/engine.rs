@@ -45,41 +45,19 @@ struct Shared {
 
 impl FakeEngine {
     /// Serves on this socket until dropped.
-    pub(crate) fn start(
-        socket: &Path,
-        version: &'static str,
-        api: &'static str,
-        min_api: &'static str,
-    ) -> Self {
+    pub(crate) fn start(socket: &Path, version: &'static str, api: &'static str, min_api: &'static str) -> Self {
         drop(std::fs::remove_file(socket));
         let listener = UnixListener::bind(socket).expect("binds");
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared {
-            api,
-            min_api,
-            version,
-            asked: Mutex::default(),
-            open_streams: AtomicUsize::new(0),
-            stop: stop.clone(),
-        });
-        tokio::spawn(
-            stop.clone()
-                .run_until_cancelled_owned(accept(listener, Arc::clone(&shared))),
-        );
-        Self {
-            socket: socket.to_owned(),
-            stop,
-            shared,
-        }
+        let shared =
+            Arc::new(Shared { api, min_api, version, asked: Mutex::default(), open_streams: AtomicUsize::new(0), stop: stop.clone() });
+        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, Arc::clone(&shared))));
+        Self { socket: socket.to_owned(), stop, shared }
     }
 
     /// Every request so far: method and path.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.shared
-            .asked
-            .lock()
-            .expect("no test panicked with it")
-            .clone()
+        self.shared.asked.lock().expect("no test panicked with it").clone()
     }
 
     /// Streams that are being written.
@@ -104,12 +82,7 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>) {
                 let shared = Arc::clone(&shared);
                 async move { Ok::<_, Infallible>(shared.answer(request).await) }
             });
-            drop(
-                http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .with_upgrades()
-                    .await,
-            );
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await);
         }));
     }
 }
@@ -120,20 +93,11 @@ fn text(body: impl Into<Bytes>) -> Response<Body> {
 
 impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        self.asked
-            .lock()
-            .expect("no test panicked with it")
-            .push(format!("{} {path}", request.method()));
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        self.asked.lock().expect("no test panicked with it").push(format!("{} {path}", request.method()));
         let bare = path.split('?').next().unwrap_or_default();
         let bare = match bare.strip_prefix("/v") {
-            Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
-                rest.find('/').map_or("/", |at| &rest[at..])
-            }
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest.find('/').map_or("/", |at| &rest[at..]),
             _ => bare,
         };
         let bare = bare.to_owned();
@@ -162,12 +126,7 @@ impl Shared {
             }
         };
         let headers = response.headers_mut();
-        for (name, value) in [
-            ("api-version", self.api),
-            ("docker-experimental", "false"),
-            ("ostype", "linux"),
-            ("server", self.version),
-        ] {
+        for (name, value) in [("api-version", self.api), ("docker-experimental", "false"), ("ostype", "linux"), ("server", self.version)] {
             headers.insert(name, value.parse().expect("a header value"));
         }
         if bare == "/_ping" {
@@ -181,11 +140,7 @@ impl Shared {
         let (lines, queue) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
         self.open_streams.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
-            drop(
-                lines
-                    .send(Ok(Frame::data(Bytes::from_static(b"first\n"))))
-                    .await,
-            );
+            drop(lines.send(Ok(Frame::data(Bytes::from_static(b"first\n")))).await);
             lines.closed().await;
             self.open_streams.fetch_sub(1, Ordering::SeqCst);
         });
@@ -212,11 +167,7 @@ fn hijack(mut request: Request<Incoming>) -> Response<Body> {
         loop {
             match stream.read(&mut buffer).await {
                 Ok(0) => break,
-                Ok(length) => drop(
-                    stream
-                        .write_all(&buffer[..length].to_ascii_uppercase())
-                        .await,
-                ),
+                Ok(length) => drop(stream.write_all(&buffer[..length].to_ascii_uppercase()).await),
                 Err(_) => return,
             }
         }
@@ -225,12 +176,8 @@ fn hijack(mut request: Request<Incoming>) -> Response<Body> {
     });
     let mut response = text("");
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    response
-        .headers_mut()
-        .insert("connection", "Upgrade".parse().expect("a header value"));
-    response
-        .headers_mut()
-        .insert("upgrade", "tcp".parse().expect("a header value"));
+    response.headers_mut().insert("connection", "Upgrade".parse().expect("a header value"));
+    response.headers_mut().insert("upgrade", "tcp".parse().expect("a header value"));
     response
 }
 

@@ -17,10 +17,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = tokio::time::Instant::now() + DEADLINE;
     while !condition() {
-        assert!(
-            tokio::time::Instant::now() < end,
-            "{what} did not come about"
-        );
+        assert!(tokio::time::Instant::now() < end, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

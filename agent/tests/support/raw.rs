@@ -32,19 +32,12 @@ impl Head {
 
 impl Raw {
     pub(crate) async fn connect(path: &Path) -> Self {
-        let stream = soon("a connection", UnixStream::connect(path))
-            .await
-            .expect("the socket is served");
-        Self {
-            stream,
-            rest: Vec::new(),
-        }
+        let stream = soon("a connection", UnixStream::connect(path)).await.expect("the socket is served");
+        Self { stream, rest: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        soon("sending", self.stream.write_all(bytes.as_ref()))
-            .await
-            .expect("the other side reads");
+        soon("sending", self.stream.write_all(bytes.as_ref())).await.expect("the other side reads");
     }
 
     pub(crate) async fn end_sending(&mut self) {
@@ -53,9 +46,7 @@ impl Raw {
 
     async fn more(&mut self) -> usize {
         let mut buffer = vec![0; 65536];
-        let length = soon("bytes", self.stream.read(&mut buffer))
-            .await
-            .expect("the other side is there");
+        let length = soon("bytes", self.stream.read(&mut buffer)).await.expect("the other side is there");
         self.rest.extend_from_slice(&buffer[..length]);
         length
     }
@@ -65,18 +56,10 @@ impl Raw {
             if let Some(end) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
                 let text = String::from_utf8_lossy(&self.rest[..end]).into_owned();
                 self.rest.drain(..end + 4);
-                let status = text
-                    .split(' ')
-                    .nth(1)
-                    .and_then(|s| s.parse().ok())
-                    .expect("a status line");
+                let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status line");
                 return Head { status, text };
             }
-            assert_ne!(
-                self.more().await,
-                0,
-                "the connection ended before an answer"
-            );
+            assert_ne!(self.more().await, 0, "the connection ended before an answer");
         }
     }
 
@@ -132,24 +115,14 @@ impl Raw {
 pub(crate) async fn call(socket: &Path, method: &str, path: &str, body: &str) -> (Head, String) {
     let mut raw = Raw::connect(socket).await;
     let length = body.len();
-    raw.send(format!(
-        "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: {length}\r\n\r\n{body}"
-    ))
-    .await;
+    raw.send(format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: {length}\r\n\r\n{body}")).await;
     let head = raw.head().await;
-    let body = if method == "HEAD" {
-        String::new()
-    } else {
-        raw.body(&head).await
-    };
+    let body = if method == "HEAD" { String::new() } else { raw.body(&head).await };
     (head, body)
 }
 
 /// The message of an error answer.
 pub(crate) fn message(body: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(body).expect("an error is JSON");
-    value["message"]
-        .as_str()
-        .expect("an error has a message")
-        .to_owned()
+    value["message"].as_str().expect("an error has a message").to_owned()
 }

@@ -3,10 +3,7 @@
 use bollard::{
     API_DEFAULT_VERSION, Docker, body_full,
     models::{ContainerInspectResponse, ContainerSummary},
-    query_parameters::{
-        CreateImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-        RemoveContainerOptionsBuilder,
-    },
+    query_parameters::{CreateImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use futures_util::StreamExt as _;
 use std::{
@@ -20,10 +17,7 @@ use swarm_agent::{
     worker::{WorkerConfig, WorkerHandle},
 };
 use swarm_session::{Assign, AssignedTask, Generation, SharedSpec};
-use swarm_types::{
-    ContainerSpec, EndpointSpec, NodeId, PortConfig, SpecId, TaskId, TaskSpec, TaskState,
-    TaskStatus,
-};
+use swarm_types::{ContainerSpec, EndpointSpec, NodeId, PortConfig, SpecId, TaskId, TaskSpec, TaskState, TaskStatus};
 
 /// Longest wait for anything; a loaded two-core machine has needed a tenth of it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -65,23 +59,12 @@ impl Bed {
     /// The same with records in `dir`, which may be those of an earlier life.
     pub(crate) async fn at(host: &str, seed: u8, dir: &Path) -> Self {
         let docker = Docker::connect_with_unix(host, 120, API_DEFAULT_VERSION).expect("connects");
-        let docker = docker
-            .negotiate_version()
-            .await
-            .expect("the engine answers");
+        let docker = docker.negotiate_version().await.expect("the engine answers");
         ensure_image(&docker).await;
         let node_id = NodeId::from_random([seed; 16]);
         let worker = open(host, node_id, dir, true).await;
         let generation = worker.generation().0;
-        Self {
-            docker,
-            worker,
-            node_id,
-            dir: dir.to_owned(),
-            host: host.to_owned(),
-            generation,
-            _folder: None,
-        }
+        Self { docker, worker, node_id, dir: dir.to_owned(), host: host.to_owned(), generation, _folder: None }
     }
 
     /// Another life of the agent with the same records.
@@ -97,14 +80,7 @@ impl Bed {
 
     pub(crate) async fn assign(&mut self, specs: Vec<SharedSpec>, tasks: Vec<AssignedTask>) {
         self.generation += 1;
-        let assign = Assign {
-            from: None,
-            generation: Generation(self.generation),
-            specs,
-            tasks,
-            removed: vec![],
-            specs_removed: vec![],
-        };
+        let assign = Assign { from: None, generation: Generation(self.generation), specs, tasks, removed: vec![], specs_removed: vec![] };
         self.worker.assign(assign).await.expect("taken");
     }
 
@@ -115,34 +91,20 @@ impl Bed {
             loop {
                 changed.mark_unchanged();
                 let reports = self.worker.unreported().await;
-                let found = reports
-                    .into_iter()
-                    .find(|r| r.task_id == task && r.status.state == state);
+                let found = reports.into_iter().find(|r| r.task_id == task && r.status.state == state);
                 if let Some(report) = found {
                     return report.status;
                 }
                 changed.changed().await.expect("the worker lives");
             }
         });
-        let Ok(status) = waited.await else {
-            panic!(
-                "{task} does not reach {state}; told: {:#?}",
-                self.worker.unreported().await
-            )
-        };
+        let Ok(status) = waited.await else { panic!("{task} does not reach {state}; told: {:#?}", self.worker.unreported().await) };
         status
     }
 
     pub(crate) async fn inspect(&self, status: &TaskStatus) -> ContainerInspectResponse {
-        let id = &status
-            .container_status
-            .as_ref()
-            .expect("it has a container")
-            .container_id;
-        let inspected = self
-            .docker
-            .inspect_container(id, None::<InspectContainerOptions>)
-            .await;
+        let id = &status.container_status.as_ref().expect("it has a container").container_id;
+        let inspected = self.docker.inspect_container(id, None::<InspectContainerOptions>).await;
         inspected.expect("the container is there")
     }
 
@@ -159,51 +121,27 @@ impl Bed {
     }
 }
 
-async fn open(
-    host: &str,
-    node_id: NodeId,
-    dir: &Path,
-    prefer_offline_images: bool,
-) -> WorkerHandle {
-    let config = WorkerConfig {
-        dir: dir.to_owned(),
-        node_id,
-        hostname: "alpha".into(),
-        prefer_offline_images,
-    };
+async fn open(host: &str, node_id: NodeId, dir: &Path, prefer_offline_images: bool) -> WorkerHandle {
+    let config = WorkerConfig { dir: dir.to_owned(), node_id, hostname: "alpha".into(), prefer_offline_images };
     let executor = DockerExecutor::connect(host).expect("a good address");
-    WorkerHandle::open(config, Arc::new(executor))
-        .await
-        .expect("opens")
+    WorkerHandle::open(config, Arc::new(executor)).await.expect("opens")
 }
 
 async fn list_own(docker: &Docker, node_id: NodeId) -> Vec<ContainerSummary> {
     let label = format!("com.docker.swarm.node.id={node_id}");
     let filters = HashMap::from([("label".to_owned(), vec![label])]);
-    let options = ListContainersOptionsBuilder::new()
-        .all(true)
-        .filters(&filters)
-        .build();
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     docker.list_containers(Some(options)).await.expect("lists")
 }
 
 /// Containers of an earlier run that failed.
 async fn remove_leftovers(host: &str, node_id: NodeId) {
     let docker = Docker::connect_with_unix(host, 120, API_DEFAULT_VERSION).expect("connects");
-    let docker = docker
-        .negotiate_version()
-        .await
-        .expect("the engine answers");
+    let docker = docker.negotiate_version().await.expect("the engine answers");
     for container in list_own(&docker, node_id).await {
-        let options = RemoveContainerOptionsBuilder::new()
-            .force(true)
-            .v(true)
-            .build();
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let id = container.id.expect("an id");
-        docker
-            .remove_container(&id, Some(options))
-            .await
-            .expect("removes");
+        docker.remove_container(&id, Some(options)).await.expect("removes");
     }
 }
 
@@ -215,25 +153,14 @@ async fn ensure_image(docker: &Docker) {
     let bin = root.path().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
     std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
-    for name in [
-        "sh", "sleep", "true", "false", "test", "touch", "env", "cat", "trap",
-    ] {
+    for name in ["sh", "sleep", "true", "false", "test", "touch", "env", "cat", "trap"] {
         std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
     }
-    let tar = std::process::Command::new("tar")
-        .arg("-C")
-        .arg(root.path())
-        .args(["-c", "."])
-        .output();
+    let tar = std::process::Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).output();
     let tar = tar.expect("tar runs").stdout;
     let (repository, tag) = IMAGE.split_once(':').expect("a tag");
-    let options = CreateImageOptionsBuilder::new()
-        .from_src("-")
-        .repo(repository)
-        .tag(tag)
-        .build();
-    let mut progress =
-        std::pin::pin!(docker.create_image(Some(options), Some(body_full(tar.into())), None));
+    let options = CreateImageOptionsBuilder::new().from_src("-").repo(repository).tag(tag).build();
+    let mut progress = std::pin::pin!(docker.create_image(Some(options), Some(body_full(tar.into())), None));
     while let Some(step) = progress.next().await {
         step.expect("imports");
     }
@@ -241,13 +168,7 @@ async fn ensure_image(docker: &Docker) {
 
 /// A template whose containers run `script`.
 pub(crate) fn spec(seed: u8, script: &str) -> SharedSpec {
-    spec_of(
-        seed,
-        ContainerSpec {
-            args: shell(script),
-            ..ContainerSpec::default()
-        },
-    )
+    spec_of(seed, ContainerSpec { args: shell(script), ..ContainerSpec::default() })
 }
 
 pub(crate) fn shell(script: &str) -> Vec<String> {
@@ -264,19 +185,13 @@ pub(crate) fn spec_of(seed: u8, mut container: ContainerSpec) -> SharedSpec {
         service_id: None,
         service_name: format!("service{seed}"),
         service_labels: [("tier".to_owned(), "front".to_owned())].into(),
-        template: TaskSpec {
-            container_spec: Some(container),
-            ..TaskSpec::default()
-        },
+        template: TaskSpec { container_spec: Some(container), ..TaskSpec::default() },
         endpoint: None,
     }
 }
 
 pub(crate) fn with_ports(spec: SharedSpec, ports: Vec<PortConfig>) -> SharedSpec {
-    SharedSpec {
-        endpoint: Some(EndpointSpec { mode: None, ports }),
-        ..spec
-    }
+    SharedSpec { endpoint: Some(EndpointSpec { mode: None, ports }), ..spec }
 }
 
 /// The task `n` of a template.
@@ -293,8 +208,5 @@ pub(crate) fn task(spec: &SharedSpec, n: u8) -> AssignedTask {
 }
 
 pub(crate) fn desired(desired_state: TaskState, task: &AssignedTask) -> AssignedTask {
-    AssignedTask {
-        desired_state,
-        ..task.clone()
-    }
+    AssignedTask { desired_state, ..task.clone() }
 }

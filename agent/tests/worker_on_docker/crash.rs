@@ -33,9 +33,7 @@ async fn agent_process() {
 
 fn start_agent(dir: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("known"));
-    command
-        .args(["--exact", "crash::agent_process", "--nocapture"])
-        .env("SWARM_TEST_AGENT_DIR", dir);
+    command.args(["--exact", "crash::agent_process", "--nocapture"]).env("SWARM_TEST_AGENT_DIR", dir);
     command.stdout(Stdio::piped()).spawn().expect("starts")
 }
 
@@ -43,10 +41,7 @@ fn start_agent(dir: &Path) -> Child {
 fn kill_after(mut agent: Child, word: &str, later: Duration) {
     // Held until the end: an agent that cannot speak would not end by the kill.
     let mut said = BufReader::new(agent.stdout.take().expect("piped")).lines();
-    let heard = said
-        .by_ref()
-        .map_while(Result::ok)
-        .any(|line| line.ends_with(word));
+    let heard = said.by_ref().map_while(Result::ok).any(|line| line.ends_with(word));
     assert!(heard, "the agent ended without saying {word}");
     std::thread::sleep(later); // The moment of the crash is what the test chooses.
     agent.kill().expect("SIGKILL");
@@ -77,47 +72,27 @@ async fn a_killed_agent_adopts_what_runs_and_doubles_nothing() {
         for task in &tasks {
             bed.reaches(task.id, TaskState::Running).await;
         }
-        assert_eq!(
-            bed.containers().await,
-            usize::from(TASKS),
-            "killed {delay_ms} ms after {word}"
-        );
+        assert_eq!(bed.containers().await, usize::from(TASKS), "killed {delay_ms} ms after {word}");
         let after = started_at(&host).await;
         for (name, started) in &before {
-            assert_eq!(
-                after.get(name),
-                Some(started),
-                "{name} was started twice, killed {delay_ms} ms after {word}"
-            );
+            assert_eq!(after.get(name), Some(started), "{name} was started twice, killed {delay_ms} ms after {word}");
         }
-        eprintln!(
-            "killed {delay_ms} ms after {word} with {} running: adopted",
-            before.len()
-        );
+        eprintln!("killed {delay_ms} ms after {word} with {} running: adopted", before.len());
         bed.close().await;
     }
 }
 
 /// When each running container of the node was started, by name.
 async fn started_at(host: &str) -> std::collections::BTreeMap<String, String> {
-    let label = format!(
-        "label=com.docker.swarm.node.id={}",
-        swarm_types::NodeId::from_random([SEED; 16])
-    );
+    let label = format!("label=com.docker.swarm.node.id={}", swarm_types::NodeId::from_random([SEED; 16]));
     let docker = |args: &[&str]| {
-        let output = Command::new("docker")
-            .args(["-H", host])
-            .args(args)
-            .output()
-            .expect("docker runs");
+        let output = Command::new("docker").args(["-H", host]).args(args).output().expect("docker runs");
         String::from_utf8(output.stdout).expect("text")
     };
     let running = docker(&["ps", "-q", "--no-trunc", "--filter", &label]);
     let started = |id: &str| {
         let line = docker(&["inspect", "--format", "{{.Name}} {{.State.StartedAt}}", id]);
-        line.trim()
-            .split_once(' ')
-            .map(|(name, at)| (name.to_owned(), at.to_owned()))
+        line.trim().split_once(' ').map(|(name, at)| (name.to_owned(), at.to_owned()))
     };
     running.lines().filter_map(started).collect()
 }
@@ -137,9 +112,6 @@ async fn an_agent_that_stops_in_order_leaves_its_containers() {
     assert_eq!(after, before, "nothing is new, not even the time");
     let id = before.container_status.expect("told").container_id;
     bed.docker.kill_container(&id, None).await.expect("kills");
-    assert_eq!(
-        bed.reaches(one.id, TaskState::Failed).await.err,
-        "task: non-zero exit (137)"
-    );
+    assert_eq!(bed.reaches(one.id, TaskState::Failed).await.err, "task: non-zero exit (137)");
     bed.close().await;
 }

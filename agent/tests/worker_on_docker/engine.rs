@@ -14,17 +14,13 @@ fn shell(variable: &str) -> Option<String> {
 }
 
 async fn run(command: String) {
-    let ran =
-        tokio::task::spawn_blocking(move || Command::new("sh").args(["-c", &command]).status());
+    let ran = tokio::task::spawn_blocking(move || Command::new("sh").args(["-c", &command]).status());
     assert!(ran.await.expect("no panic").expect("sh runs").success());
 }
 
 #[tokio::test]
 async fn an_engine_that_was_away_tells_what_became_of_its_containers() {
-    let commands = (
-        shell("SWARM_TEST_DOCKER_STOP"),
-        shell("SWARM_TEST_DOCKER_START"),
-    );
+    let commands = (shell("SWARM_TEST_DOCKER_STOP"), shell("SWARM_TEST_DOCKER_START"));
     let (Some(stop), Some(start)) = commands else {
         return;
     };
@@ -44,10 +40,7 @@ async fn an_engine_that_was_away_tells_what_became_of_its_containers() {
     run(start).await;
     let began = Instant::now();
     bed.reaches(tasks[2].id, TaskState::Running).await;
-    eprintln!(
-        "the waiting task runs {:?} after the engine is back",
-        began.elapsed()
-    );
+    eprintln!("the waiting task runs {:?} after the engine is back", began.elapsed());
     for task in &tasks[..2] {
         let failed = bed.reaches(task.id, TaskState::Failed).await;
         eprintln!("the others: {:?}", failed.err);

@@ -12,11 +12,7 @@ const SLOP: usize = 5;
 pub(crate) fn render(path: &str, command: &Command, width: usize) -> String {
     let mut text = format!("Usage:  {path}");
     if command.has_subcommands() {
-        text.push_str(if path.contains(' ') {
-            " COMMAND"
-        } else {
-            " [OPTIONS] COMMAND"
-        });
+        text.push_str(if path.contains(' ') { " COMMAND" } else { " [OPTIONS] COMMAND" });
     } else {
         let usage = command.clone().render_usage().to_string();
         let rest = usage.strip_prefix("Usage:").unwrap_or(&usage).trim();
@@ -44,62 +40,37 @@ pub(crate) fn render(path: &str, command: &Command, width: usize) -> String {
         let _ = write!(text, "\n\nGlobal Options:\n{flags}");
     }
     if command.has_subcommands() {
-        let _ = write!(
-            text,
-            "\n\nRun '{path} COMMAND --help' for more information on a command."
-        );
+        let _ = write!(text, "\n\nRun '{path} COMMAND --help' for more information on a command.");
     }
     text.push('\n');
     text
 }
 
 fn commands(path: &str, command: &Command) -> String {
-    let mut shown: Vec<&Command> = command
-        .get_subcommands()
-        .filter(|sub| !sub.is_hide_set())
-        .collect();
+    let mut shown: Vec<&Command> = command.get_subcommands().filter(|sub| !sub.is_hide_set()).collect();
     shown.sort_by_key(|sub| sub.get_name());
-    let widest = shown
-        .iter()
-        .map(|sub| sub.get_name().len())
-        .max()
-        .unwrap_or(0)
-        .max(11);
+    let widest = shown.iter().map(|sub| sub.get_name().len()).max().unwrap_or(0).max(11);
     let section = |title: &str, groups: bool| {
         let mut text = String::new();
         for sub in shown.iter().filter(|sub| sub.has_subcommands() == groups) {
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
             let _ = write!(text, "\n  {:widest$} {about}", sub.get_name());
         }
-        if text.is_empty() {
-            text
-        } else {
-            format!("\n\n{title}:{text}")
-        }
+        if text.is_empty() { text } else { format!("\n\n{title}:{text}") }
     };
-    let groups = if path.contains(' ') {
-        "Commands"
-    } else {
-        "Management Commands"
-    };
+    let groups = if path.contains(' ') { "Commands" } else { "Management Commands" };
     format!("{}{}", section(groups, true), section("Commands", false))
 }
 
 fn flags(command: &Command, width: usize) -> String {
-    let mut shown: Vec<&Arg> = command
-        .get_arguments()
-        .filter(|arg| !arg.is_hide_set() && arg.get_long().is_some())
-        .collect();
+    let mut shown: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_long().is_some()).collect();
     shown.sort_by_key(|arg| arg.get_long());
     let names: Vec<String> = shown.iter().map(|arg| name(arg)).collect();
     let widest = names.iter().map(String::len).max().unwrap_or(0);
     let mut lines = Vec::new();
     for (arg, name) in shown.iter().zip(&names) {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        lines.push(format!(
-            "{name:widest$}   {}",
-            wrap(&help, widest + 3, width)
-        ));
+        lines.push(format!("{name:widest$}   {}", wrap(&help, widest + 3, width)));
     }
     lines.join("\n")
 }

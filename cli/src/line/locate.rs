@@ -16,12 +16,7 @@ pub(crate) struct Located<'a> {
 
 /// Finds the command that `words` (without the program's name) belong to.
 pub(crate) fn locate<'a>(root: &'a Command, words: &[String]) -> Located<'a> {
-    let mut found = Located {
-        command: root,
-        path: root.get_name().to_owned(),
-        start: 0,
-        first_argument: None,
-    };
+    let mut found = Located { command: root, path: root.get_name().to_owned(), start: 0, first_argument: None };
     let mut index = 0;
     while let Some(word) = words.get(index) {
         if word == "--" {
@@ -52,10 +47,7 @@ pub(crate) fn locate<'a>(root: &'a Command, words: &[String]) -> Located<'a> {
 /// Such a command (`service create IMAGE [COMMAND] [ARG...]`) is marked by a last argument that takes all the rest.
 pub(crate) fn stop_flags_at_first_argument(root: &Command, words: &mut Vec<String>) {
     let found = locate(root, words);
-    let takes_rest = found
-        .command
-        .get_positionals()
-        .any(Arg::is_trailing_var_arg_set);
+    let takes_rest = found.command.get_positionals().any(Arg::is_trailing_var_arg_set);
     if let (true, Some(index)) = (takes_rest, found.first_argument) {
         words.insert(index, "--".to_owned());
     }
@@ -65,15 +57,11 @@ pub(crate) fn stop_flags_at_first_argument(root: &Command, words: &mut Vec<Strin
 fn takes_next_word(command: &Command, word: &str) -> bool {
     let separate = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
     if let Some(long) = word.strip_prefix("--") {
-        return command
-            .get_arguments()
-            .any(|arg| arg.get_long() == Some(long) && separate(arg));
+        return command.get_arguments().any(|arg| arg.get_long() == Some(long) && separate(arg));
     }
     let mut letters = word.chars().skip(1).peekable();
     while let Some(letter) = letters.next() {
-        let arg = command
-            .get_arguments()
-            .find(|arg| arg.get_short() == Some(letter));
+        let arg = command.get_arguments().find(|arg| arg.get_short() == Some(letter));
         if arg.is_some_and(separate) {
             return letters.peek().is_none();
         }

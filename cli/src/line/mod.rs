@@ -31,18 +31,8 @@ pub(crate) fn docker_rules(command: Command) -> Command {
         .arg_required_else_help(false)
         .mut_args(|arg| {
             let takes_next_word = arg.get_action().takes_values() && !arg.is_require_equals_set();
-            if takes_next_word && !arg.is_positional() {
-                arg.allow_hyphen_values(true)
-            } else {
-                arg
-            }
+            if takes_next_word && !arg.is_positional() { arg.allow_hyphen_values(true) } else { arg }
         })
-        .arg(
-            Arg::new(HELP)
-                .long(HELP)
-                .short('h')
-                .action(ArgAction::SetTrue)
-                .hide(true),
-        )
+        .arg(Arg::new(HELP).long(HELP).short('h').action(ArgAction::SetTrue).hide(true))
         .mut_subcommands(docker_rules)
 }

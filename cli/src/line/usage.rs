@@ -24,17 +24,9 @@ pub(crate) struct Invocation {
 impl Invocation {
     /// Of the command found at `path`, called with `matches`.
     pub(crate) fn new(path: &str, command: &Command, matches: &ArgMatches, help: String) -> Self {
-        let given = |arg: &Arg| {
-            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
-        };
-        let has_flags = command
-            .get_arguments()
-            .any(|arg| !arg.is_positional() && given(arg));
-        Self {
-            has_flags,
-            help,
-            ..Self::failed(path, command)
-        }
+        let given = |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let has_flags = command.get_arguments().any(|arg| !arg.is_positional() && given(arg));
+        Self { has_flags, help, ..Self::failed(path, command) }
     }
 
     /// Of a command whose flags could not be read.
@@ -42,10 +34,7 @@ impl Invocation {
         Self {
             path: path.to_owned(),
             usage: use_line(path, command),
-            about: command
-                .get_about()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            about: command.get_about().map(ToString::to_string).unwrap_or_default(),
             has_flags: false,
             help: String::new(),
         }
@@ -53,11 +42,7 @@ impl Invocation {
 
     /// Checks that there are no arguments.
     pub(crate) fn no_args(&self, args: &[String]) -> Outcome {
-        if args.is_empty() {
-            Ok(())
-        } else {
-            Err(self.wrong_args("accepts no arguments"))
-        }
+        if args.is_empty() { Ok(()) } else { Err(self.wrong_args("accepts no arguments")) }
     }
 
     /// Checks that there is exactly one argument, and gives it.
@@ -70,19 +55,12 @@ impl Invocation {
 
     /// Checks that there is an argument.
     pub(crate) fn some_args(&self, args: &[String]) -> Outcome {
-        if args.is_empty() {
-            Err(self.wrong_args("requires at least 1 argument"))
-        } else {
-            Ok(())
-        }
+        if args.is_empty() { Err(self.wrong_args("requires at least 1 argument")) } else { Ok(()) }
     }
 
     /// A flag that cannot be read; the text names it.
     pub(crate) fn flag_error(&self, text: &str) -> Failure {
-        Failure::flags(format!(
-            "{text}\n\nUsage:  {}\n\nRun '{} --help' for more information",
-            self.usage, self.path
-        ))
+        Failure::flags(format!("{text}\n\nUsage:  {}\n\nRun '{} --help' for more information", self.usage, self.path))
     }
 
     fn wrong_args(&self, what: &str) -> Failure {
@@ -98,11 +76,7 @@ impl Invocation {
 fn use_line(path: &str, command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let rest = usage.strip_prefix("Usage:").unwrap_or(&usage).trim();
-    if command.has_subcommands() && path.contains(' ') || rest.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path} {rest}")
-    }
+    if command.has_subcommands() && path.contains(' ') || rest.is_empty() { path.to_owned() } else { format!("{path} {rest}") }
 }
 
 /// Translates what clap found wrong with `words`.
@@ -117,9 +91,7 @@ pub(crate) fn explain(root: &Command, words: &[String], error: &clap::Error) -> 
     let arg = given(ContextKind::InvalidArg);
     let value = given(ContextKind::InvalidValue);
     match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            unknown_command(&invocation, &given(ContextKind::InvalidSubcommand))
-        }
+        ErrorKind::InvalidSubcommand => unknown_command(&invocation, &given(ContextKind::InvalidSubcommand)),
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
             if found.command.has_subcommands() {
                 unknown_command(&invocation, &arg)
@@ -127,22 +99,14 @@ pub(crate) fn explain(root: &Command, words: &[String], error: &clap::Error) -> 
                 invocation.wrong_args("accepts no arguments")
             }
         }
-        ErrorKind::UnknownArgument => {
-            invocation.flag_error(&unknown_flag(&arg, &words[found.start..]))
-        }
-        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues
-            if value.is_empty() =>
-        {
+        ErrorKind::UnknownArgument => invocation.flag_error(&unknown_flag(&arg, &words[found.start..])),
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues if value.is_empty() => {
             invocation.flag_error(&missing_value(find_arg(found.command, &arg), &arg, words))
         }
         ErrorKind::ValueValidation => {
-            let why = std::error::Error::source(error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             let flag = find_arg(found.command, &arg).map_or(arg, flag_name);
-            invocation.flag_error(&format!(
-                "invalid argument {value:?} for \"{flag}\" flag: {why}"
-            ))
+            invocation.flag_error(&format!("invalid argument {value:?} for \"{flag}\" flag: {why}"))
         }
         _ => {
             let text = error.to_string();
@@ -154,15 +118,8 @@ pub(crate) fn explain(root: &Command, words: &[String], error: &clap::Error) -> 
 
 fn unknown_command(group: &Invocation, word: &str) -> Failure {
     let program = group.path.split(' ').next().unwrap_or_default();
-    let usage = if group.path == program {
-        String::new()
-    } else {
-        format!("Usage:  {}\n\n", group.usage)
-    };
-    Failure::new(format!(
-        "{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information",
-        path = group.path
-    ))
+    let usage = if group.path == program { String::new() } else { format!("Usage:  {}\n\n", group.usage) };
+    Failure::new(format!("{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information", path = group.path))
 }
 
 fn unknown_flag(arg: &str, words: &[String]) -> String {
@@ -171,16 +128,9 @@ fn unknown_flag(arg: &str, words: &[String]) -> String {
     }
     let letter = arg.chars().nth(1).unwrap_or('-');
     // clap tells the letter, Docker also what stands after it.
-    let short =
-        |word: &&String| word.starts_with('-') && !word.starts_with("--") && word.contains(letter);
-    let rest = words
-        .iter()
-        .find(short)
-        .and_then(|word| word.find(letter).map(|at| format!("-{}", &word[at..])));
-    format!(
-        "unknown shorthand flag: {letter:?} in {}",
-        rest.as_deref().unwrap_or(arg)
-    )
+    let short = |word: &&String| word.starts_with('-') && !word.starts_with("--") && word.contains(letter);
+    let rest = words.iter().find(short).and_then(|word| word.find(letter).map(|at| format!("-{}", &word[at..])));
+    format!("unknown shorthand flag: {letter:?} in {}", rest.as_deref().unwrap_or(arg))
 }
 
 fn missing_value(flag: Option<&Arg>, shown: &str, words: &[String]) -> String {
@@ -196,12 +146,7 @@ fn missing_value(flag: Option<&Arg>, shown: &str, words: &[String]) -> String {
 /// The flag that clap shows as `--name <type>`.
 fn find_arg<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
     let name = shown.split([' ', '=', '[']).next()?.trim_start_matches('-');
-    command.get_arguments().find(|arg| {
-        arg.get_long() == Some(name)
-            || arg
-                .get_short()
-                .is_some_and(|letter| letter.to_string() == name)
-    })
+    command.get_arguments().find(|arg| arg.get_long() == Some(name) || arg.get_short().is_some_and(|letter| letter.to_string() == name))
 }
 
 fn flag_name(arg: &Arg) -> String {

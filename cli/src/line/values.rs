@@ -10,9 +10,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(format!(
-            "strconv.ParseBool: parsing {text:?}: invalid syntax"
-        )),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
     }
 }
 
@@ -43,12 +41,8 @@ pub(crate) fn int(text: &str) -> Result<i64, String> {
         Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
-    let number = digits(rest)
-        .map(i128::from)
-        .map(|n| if negative { -n } else { n });
-    number
-        .and_then(|n| i64::try_from(n).map_err(|_| OUT_OF_RANGE))
-        .map_err(|why| number_error("ParseInt", text, &why))
+    let number = digits(rest).map(i128::from).map(|n| if negative { -n } else { n });
+    number.and_then(|n| i64::try_from(n).map_err(|_| OUT_OF_RANGE)).map_err(|why| number_error("ParseInt", text, &why))
 }
 
 /// A whole decimal number from zero on, as arguments (not flags) hold them.
@@ -56,11 +50,8 @@ pub(crate) fn int(text: &str) -> Result<i64, String> {
 /// # Errors
 /// Go's text on anything else.
 pub(crate) fn decimal(text: &str) -> Result<u64, String> {
-    let number = if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
-        text.parse().map_err(|_| OUT_OF_RANGE)
-    } else {
-        Err(SYNTAX)
-    };
+    let number =
+        if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() { text.parse().map_err(|_| OUT_OF_RANGE) } else { Err(SYNTAX) };
     number.map_err(|why| number_error("ParseUint", text, &why))
 }
 
@@ -87,11 +78,7 @@ pub(crate) struct Words(pub(crate) Vec<String>);
 /// On an open quote or a backslash at the end.
 pub(crate) fn words(text: &str) -> Result<Words, String> {
     shlex::split(text).map(Words).ok_or_else(|| {
-        let end = if text.ends_with('\\') {
-            "after escape character"
-        } else {
-            "when expecting closing quote"
-        };
+        let end = if text.ends_with('\\') { "after escape character" } else { "when expecting closing quote" };
         format!("EOF found {end}")
     })
 }
@@ -114,11 +101,7 @@ fn digits(text: &str) -> Result<u64, &'static str> {
         _ => (10, &lower[..]),
     };
     let separated = base != 10 && !rest.ends_with('_') && !rest.contains("__");
-    let plain = if separated {
-        rest.replace('_', "")
-    } else {
-        rest.to_owned()
-    };
+    let plain = if separated { rest.replace('_', "") } else { rest.to_owned() };
     if plain.is_empty() || !plain.chars().all(|c| c.is_digit(base)) {
         return Err(SYNTAX);
     }
@@ -136,36 +119,15 @@ mod tests {
         assert_eq!(uint("010"), Ok(8));
         assert_eq!(uint("0"), Ok(0));
         assert_eq!(uint("0x_ff"), Ok(255));
-        assert_eq!(
-            uint("abc"),
-            Err("strconv.ParseUint: parsing \"abc\": invalid syntax".into())
-        );
-        assert_eq!(
-            uint("-1"),
-            Err("strconv.ParseUint: parsing \"-1\": invalid syntax".into())
-        );
-        assert_eq!(
-            uint(""),
-            Err("strconv.ParseUint: parsing \"\": invalid syntax".into())
-        );
-        assert_eq!(
-            uint("99999999999999999999"),
-            Err("strconv.ParseUint: parsing \"99999999999999999999\": value out of range".into())
-        );
-        assert_eq!(
-            uint32("4294967296"),
-            Err("strconv.ParseUint: parsing \"4294967296\": value out of range".into())
-        );
+        assert_eq!(uint("abc"), Err("strconv.ParseUint: parsing \"abc\": invalid syntax".into()));
+        assert_eq!(uint("-1"), Err("strconv.ParseUint: parsing \"-1\": invalid syntax".into()));
+        assert_eq!(uint(""), Err("strconv.ParseUint: parsing \"\": invalid syntax".into()));
+        assert_eq!(uint("99999999999999999999"), Err("strconv.ParseUint: parsing \"99999999999999999999\": value out of range".into()));
+        assert_eq!(uint32("4294967296"), Err("strconv.ParseUint: parsing \"4294967296\": value out of range".into()));
         assert_eq!(int("-5"), Ok(-5));
-        assert_eq!(
-            int("--5"),
-            Err("strconv.ParseInt: parsing \"--5\": invalid syntax".into())
-        );
+        assert_eq!(int("--5"), Err("strconv.ParseInt: parsing \"--5\": invalid syntax".into()));
         assert_eq!(decimal("010"), Ok(10));
-        assert_eq!(
-            decimal("1x"),
-            Err("strconv.ParseUint: parsing \"1x\": invalid syntax".into())
-        );
+        assert_eq!(decimal("1x"), Err("strconv.ParseUint: parsing \"1x\": invalid syntax".into()));
         assert_eq!(port("65536"), Err("value out of range"));
         assert_eq!(port("http"), Err("invalid syntax"));
     }
@@ -173,18 +135,9 @@ mod tests {
     #[test]
     fn switches_and_words_read_as_in_go() {
         assert_eq!(switch("T"), Ok(true));
-        assert_eq!(
-            switch("maybe"),
-            Err("strconv.ParseBool: parsing \"maybe\": invalid syntax".into())
-        );
-        assert_eq!(
-            words("sh -c 'echo hi'"),
-            Ok(Words(vec!["sh".into(), "-c".into(), "echo hi".into()]))
-        );
+        assert_eq!(switch("maybe"), Err("strconv.ParseBool: parsing \"maybe\": invalid syntax".into()));
+        assert_eq!(words("sh -c 'echo hi'"), Ok(Words(vec!["sh".into(), "-c".into(), "echo hi".into()])));
         assert_eq!(words(""), Ok(Words(Vec::new())));
-        assert_eq!(
-            words("'open"),
-            Err("EOF found when expecting closing quote".into())
-        );
+        assert_eq!(words("'open"), Err("EOF found when expecting closing quote".into()));
     }
 }

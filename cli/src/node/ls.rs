@@ -21,25 +21,12 @@ const FORMATS: Formats = Formats {
 /// # Errors
 /// On what the daemon refuses, and if the format does not fit.
 pub(super) async fn ls(flags: &ListFlags, session: &Session) -> Outcome {
-    let mut nodes: Vec<Node> = session
-        .api
-        .get(&Filters::parse(&flags.filter).on("/nodes", &[]))
-        .await?;
+    let mut nodes: Vec<Node> = session.api.get(&Filters::parse(&flags.filter).on("/nodes", &[])).await?;
     // Only needed to mark this node and to compare certificates.
-    let info = if nodes.is_empty() || flags.is_quiet() {
-        SwarmInfo::default()
-    } else {
-        session.api.swarm_info().await?
-    };
+    let info = if nodes.is_empty() || flags.is_quiet() { SwarmInfo::default() } else { session.api.swarm_info().await? };
     nodes.sort_by(|a, b| natural::compare(&a.description.hostname, &b.description.hostname));
     let format = flags.format(&session.config.nodes_format);
-    print_rows(
-        &FORMATS,
-        format,
-        flags.is_quiet(),
-        &header(),
-        nodes.iter().map(|node| row(node, &info)),
-    )
+    print_rows(&FORMATS, format, flags.is_quiet(), &header(), nodes.iter().map(|node| row(node, &info)))
 }
 
 fn header() -> Header {
@@ -69,10 +56,7 @@ fn row(node: &Node, info: &SwarmInfo) -> Row {
         .column("Availability", capitalized(node.spec.availability.as_str()))
         .column("ManagerStatus", capitalized(manager))
         .column("TLSStatus", tls_status(node, info))
-        .column(
-            "EngineVersion",
-            node.description.engine.engine_version.as_str(),
-        )
+        .column("EngineVersion", node.description.engine.engine_version.as_str())
 }
 
 fn tls_status(node: &Node, info: &SwarmInfo) -> &'static str {
@@ -104,30 +88,12 @@ mod tests {
 
     fn shown(format: &str) -> String {
         let nodes = [
-            node(
-                "a",
-                "host-1",
-                "ready",
-                json!({"Leader": true, "Reachability": "reachable", "Addr": "10.0.0.1:2377"}),
-            ),
-            node(
-                "b",
-                "host-2",
-                "ready",
-                json!({"Reachability": "reachable", "Addr": "10.0.0.2:2377"}),
-            ),
+            node("a", "host-1", "ready", json!({"Leader": true, "Reachability": "reachable", "Addr": "10.0.0.1:2377"})),
+            node("b", "host-2", "ready", json!({"Reachability": "reachable", "Addr": "10.0.0.2:2377"})),
             node("c", "host-10", "down", json!(null)),
         ];
-        let info = SwarmInfo {
-            node_id: "a".repeat(25),
-            ..SwarmInfo::default()
-        };
-        render_rows(
-            FORMATS.resolve(format, false),
-            &header(),
-            nodes.iter().map(|node| row(node, &info)),
-        )
-        .expect("renders")
+        let info = SwarmInfo { node_id: "a".repeat(25), ..SwarmInfo::default() };
+        render_rows(FORMATS.resolve(format, false), &header(), nodes.iter().map(|node| row(node, &info))).expect("renders")
     }
 
     #[test]
@@ -150,9 +116,6 @@ ccccccccccccccccccccccccc     host-10    Down      Active                       
                 r#""ManagerStatus":"Leader","Self":true,"Status":"Ready","TLSStatus":"Unknown"}"#
             )
         );
-        assert_eq!(
-            shown("{{.Hostname}}: {{.TLSStatus}}").lines().next(),
-            Some("host-1: Unknown")
-        );
+        assert_eq!(shown("{{.Hostname}}: {{.TLSStatus}}").lines().next(), Some("host-1: Unknown"));
     }
 }

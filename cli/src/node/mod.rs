@@ -90,11 +90,7 @@ pub(crate) struct NodesArgs {
 ///
 /// # Errors
 /// On wrong arguments and on what the daemon refuses.
-pub(crate) async fn run(
-    command: NodeCommand,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(crate) async fn run(command: NodeCommand, invocation: &Invocation, session: &Session) -> Outcome {
     match command {
         NodeCommand::Ls(args) => {
             invocation.no_args(&args.args)?;
@@ -134,20 +130,13 @@ pub(crate) async fn reference(word: &str, session: &Session) -> Outcome<String> 
 
 async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.some_args(&args.nodes)?;
-    let format = if args.inspect.pretty.unwrap_or_default() {
-        "pretty"
-    } else {
-        args.inspect.format.as_deref().unwrap_or_default()
-    };
+    let format = if args.inspect.pretty.unwrap_or_default() { "pretty" } else { args.inspect.format.as_deref().unwrap_or_default() };
     let form = Form::parse(format)?;
     if matches!(form, Form::Pretty) {
         let mut text = String::new();
         for word in &args.nodes {
             let reference = reference(word, session).await?;
-            let node: Node = session
-                .api
-                .get(&format!("/nodes/{}", escape(&reference)))
-                .await?;
+            let node: Node = session.api.get(&format!("/nodes/{}", escape(&reference))).await?;
             text.push_str(&pretty::pretty(&node));
         }
         return print(&text);
@@ -155,12 +144,7 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
     let mut inspection = Inspection::new(form);
     for word in &args.nodes {
         let json = match reference(word, session).await {
-            Ok(reference) => {
-                session
-                    .api
-                    .get_text(&format!("/nodes/{}", escape(&reference)))
-                    .await
-            }
+            Ok(reference) => session.api.get_text(&format!("/nodes/{}", escape(&reference))).await,
             Err(failure) => Err(failure),
         };
         inspection.take(ObjectKind::Node, json);
@@ -170,11 +154,7 @@ async fn inspect(args: &InspectArgs, invocation: &Invocation, session: &Session)
 
 async fn ps(args: &PsArgs, session: &Session) -> Outcome {
     let me = ["self".to_owned()];
-    let nodes = if args.nodes.is_empty() {
-        &me[..]
-    } else {
-        &args.nodes
-    };
+    let nodes = if args.nodes.is_empty() { &me[..] } else { &args.nodes };
     let mut tasks: Vec<Task> = Vec::new();
     let mut failures = Vec::new();
     for word in nodes {
@@ -191,10 +171,7 @@ async fn ps(args: &PsArgs, session: &Session) -> Outcome {
 
 async fn tasks_of(word: &str, args: &PsArgs, session: &Session) -> Outcome<Vec<Task>> {
     let reference = reference(word, session).await?;
-    let node: Node = session
-        .api
-        .get(&format!("/nodes/{}", escape(&reference)))
-        .await?;
+    let node: Node = session.api.get(&format!("/nodes/{}", escape(&reference))).await?;
     let mut filters = Filters::parse(&args.tasks.filter);
     filters.add("node", node.id.as_str());
     session.api.get(&filters.on("/tasks", &[])).await
@@ -202,18 +179,10 @@ async fn tasks_of(word: &str, args: &PsArgs, session: &Session) -> Outcome<Vec<T
 
 async fn rm(args: &RmArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.some_args(&args.nodes)?;
-    let force = if args.force.unwrap_or_default() {
-        "?force=1"
-    } else {
-        ""
-    };
+    let force = if args.force.unwrap_or_default() { "?force=1" } else { "" };
     let mut failures = Vec::new();
     for node in &args.nodes {
-        match session
-            .api
-            .delete(&format!("/nodes/{}{force}", escape(node)))
-            .await
-        {
+        match session.api.delete(&format!("/nodes/{}{force}", escape(node))).await {
             Ok(()) => print_line(node)?,
             Err(failure) => failures.push(failure),
         }

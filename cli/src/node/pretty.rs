@@ -14,55 +14,22 @@ pub(super) fn pretty(node: &Node) -> String {
         line(&mut text, &format!("Name:\t\t\t{}", node.spec.name));
     }
     labels(&mut text, "Labels:", &node.spec.labels);
-    line(
-        &mut text,
-        &format!("Hostname:              \t{}", node.description.hostname),
-    );
-    line(
-        &mut text,
-        &format!(
-            "Joined at:             \t{}",
-            go_time(&node.created_at.to_string())
-        ),
-    );
+    line(&mut text, &format!("Hostname:              \t{}", node.description.hostname));
+    line(&mut text, &format!("Joined at:             \t{}", go_time(&node.created_at.to_string())));
     line(&mut text, "Status:");
-    line(
-        &mut text,
-        &format!(" State:\t\t\t{}", capitalized(node.status.state.as_str())),
-    );
+    line(&mut text, &format!(" State:\t\t\t{}", capitalized(node.status.state.as_str())));
     if !node.status.message.is_empty() {
-        line(
-            &mut text,
-            &format!(
-                " Message:              \t{}",
-                capitalized(&node.status.message)
-            ),
-        );
+        line(&mut text, &format!(" Message:              \t{}", capitalized(&node.status.message)));
     }
-    line(
-        &mut text,
-        &format!(
-            " Availability:         \t{}",
-            capitalized(node.spec.availability.as_str())
-        ),
-    );
+    line(&mut text, &format!(" Availability:         \t{}", capitalized(node.spec.availability.as_str())));
     if !node.status.addr.is_empty() {
         line(&mut text, &format!(" Address:\t\t{}", node.status.addr));
     }
     if let Some(manager) = &node.manager_status {
         line(&mut text, "Manager Status:");
         line(&mut text, &format!(" Address:\t\t{}", manager.addr));
-        line(
-            &mut text,
-            &format!(
-                " Raft Status:\t\t{}",
-                capitalized(manager.reachability.as_str())
-            ),
-        );
-        line(
-            &mut text,
-            &format!(" Leader:\t\t{}", if manager.leader { "Yes" } else { "No" }),
-        );
+        line(&mut text, &format!(" Raft Status:\t\t{}", capitalized(manager.reachability.as_str())));
+        line(&mut text, &format!(" Leader:\t\t{}", if manager.leader { "Yes" } else { "No" }));
     }
     description(&mut text, node);
     text.push('\n');
@@ -72,23 +39,11 @@ pub(super) fn pretty(node: &Node) -> String {
 fn description(text: &mut String, node: &Node) {
     let description = &node.description;
     line(text, "Platform:");
-    line(
-        text,
-        &format!(" Operating System:\t{}", description.platform.os),
-    );
-    line(
-        text,
-        &format!(" Architecture:\t\t{}", description.platform.architecture),
-    );
+    line(text, &format!(" Operating System:\t{}", description.platform.os));
+    line(text, &format!(" Architecture:\t\t{}", description.platform.architecture));
     line(text, "Resources:");
-    line(
-        text,
-        &format!(" CPUs:\t\t\t{}", description.resources.nano_cpus / NANO),
-    );
-    line(
-        text,
-        &format!(" Memory:\t\t{}", memory(description.resources.memory_bytes)),
-    );
+    line(text, &format!(" CPUs:\t\t\t{}", description.resources.nano_cpus / NANO));
+    line(text, &format!(" Memory:\t\t{}", memory(description.resources.memory_bytes)));
     if !description.engine.plugins.is_empty() {
         let mut plugins: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for plugin in &description.engine.plugins {
@@ -99,29 +54,14 @@ fn description(text: &mut String, node: &Node) {
             line(text, &format!(" {kind}:\t\t{}", names.join(", ")));
         }
     }
-    line(
-        text,
-        &format!("Engine Version:\t\t{}", description.engine.engine_version),
-    );
+    line(text, &format!("Engine Version:\t\t{}", description.engine.engine_version));
     labels(text, "Engine Labels:", &description.engine.labels);
     if description.tls_info != TlsInfo::default() {
         line(text, "TLS Info:");
         line(text, " TrustRoot:");
         line(text, &description.tls_info.trust_root);
-        line(
-            text,
-            &format!(
-                " Issuer Subject:\t{}",
-                description.tls_info.cert_issuer_subject
-            ),
-        );
-        line(
-            text,
-            &format!(
-                " Issuer Public Key:\t{}",
-                description.tls_info.cert_issuer_public_key
-            ),
-        );
+        line(text, &format!(" Issuer Subject:\t{}", description.tls_info.cert_issuer_subject));
+        line(text, &format!(" Issuer Public Key:\t{}", description.tls_info.cert_issuer_public_key));
     }
 }
 
@@ -145,11 +85,7 @@ fn labels(text: &mut String, title: &str, labels: &BTreeMap<String, String>) {
 
 #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
 fn memory(bytes: i64) -> String {
-    if bytes == 0 {
-        String::new()
-    } else {
-        swarm_template::human::bytes(bytes as f64)
-    }
+    if bytes == 0 { String::new() } else { swarm_template::human::bytes(bytes as f64) }
 }
 
 /// As Go prints a time, in lower case but for the first letter, as Docker shows it.

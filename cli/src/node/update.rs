@@ -61,11 +61,7 @@ pub(super) async fn store(node: &Stored, session: &Session) -> Outcome {
 ///
 /// # Errors
 /// On what the daemon refuses, and if a label to remove is not there.
-pub(super) async fn update(
-    args: &UpdateArgs,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(super) async fn update(args: &UpdateArgs, invocation: &Invocation, session: &Session) -> Outcome {
     let name = invocation.one_arg(&args.nodes)?;
     let mut node = stored(name, session).await?;
     merge(args, &mut node.spec)?;
@@ -84,18 +80,14 @@ fn merge(args: &UpdateArgs, spec: &mut Map<String, Value>) -> Outcome {
     if labels.is_null() {
         *labels = Map::new().into();
     }
-    let labels = labels
-        .as_object_mut()
-        .ok_or("the node's labels are no object")?;
+    let labels = labels.as_object_mut().ok_or("the node's labels are no object")?;
     for label in &args.label_add {
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         labels.insert(key.to_owned(), value.into());
     }
     for key in &args.label_rm {
         if labels.remove(key).is_none() {
-            return Err(Failure::new(format!(
-                "key {key} doesn't exist in node's labels"
-            )));
+            return Err(Failure::new(format!("key {key} doesn't exist in node's labels")));
         }
     }
     Ok(())
@@ -107,13 +99,7 @@ mod tests {
     use serde_json::json;
 
     fn args() -> UpdateArgs {
-        UpdateArgs {
-            role: None,
-            availability: None,
-            label_add: Vec::new(),
-            label_rm: Vec::new(),
-            nodes: Vec::new(),
-        }
+        UpdateArgs { role: None, availability: None, label_add: Vec::new(), label_rm: Vec::new(), nodes: Vec::new() }
     }
 
     fn merged(args: &UpdateArgs, spec: Value) -> Result<Value, String> {
@@ -133,23 +119,12 @@ mod tests {
             label_rm: vec!["a".into()],
             ..args()
         };
-        assert_eq!(
-            merged(&args, spec),
-            Ok(
-                json!({"Role": "worker", "Availability": "drain", "Labels": {"b": "3", "c": ""}, "Newer": 1})
-            )
-        );
+        assert_eq!(merged(&args, spec), Ok(json!({"Role": "worker", "Availability": "drain", "Labels": {"b": "3", "c": ""}, "Newer": 1})));
     }
 
     #[test]
     fn a_label_to_remove_must_be_there() {
-        let args = UpdateArgs {
-            label_rm: vec!["x".into()],
-            ..args()
-        };
-        assert_eq!(
-            merged(&args, json!({"Labels": null})),
-            Err("key x doesn't exist in node's labels".into())
-        );
+        let args = UpdateArgs { label_rm: vec!["x".into()], ..args() };
+        assert_eq!(merged(&args, json!({"Labels": null})), Err("key x doesn't exist in node's labels".into()));
     }
 }

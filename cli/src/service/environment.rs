@@ -15,21 +15,14 @@ pub(crate) fn fill_in(variable: &str, lookup: Lookup<'_>) -> String {
     if variable.contains('=') {
         return variable.to_owned();
     }
-    lookup(variable).map_or_else(
-        || variable.to_owned(),
-        |value| format!("{variable}={value}"),
-    )
+    lookup(variable).map_or_else(|| variable.to_owned(), |value| format!("{variable}={value}"))
 }
 
 /// Reads the variables of `files`, then those of `flags`; a later one replaces an earlier one of the same name.
 ///
 /// # Errors
 /// On files that cannot be read or hold something else.
-pub(crate) fn collect(
-    files: &[String],
-    flags: &[String],
-    lookup: Lookup<'_>,
-) -> Outcome<Vec<String>> {
+pub(crate) fn collect(files: &[String], flags: &[String], lookup: Lookup<'_>) -> Outcome<Vec<String>> {
     let mut all = Vec::new();
     for path in files {
         let bytes = std::fs::read(path).map_err(|e| Failure::new(open_error(path, &e)))?;
@@ -40,9 +33,7 @@ pub(crate) fn collect(
     let mut kept: Vec<String> = Vec::with_capacity(all.len());
     for variable in all {
         let key = key(&variable).to_owned();
-        kept.retain(|earlier| {
-            earlier.contains('=').then(|| self::key(earlier)) != Some(key.as_str())
-        });
+        kept.retain(|earlier| earlier.contains('=').then(|| self::key(earlier)) != Some(key.as_str()));
         kept.push(variable);
     }
     Ok(kept)
@@ -69,11 +60,7 @@ fn parse_file(path: &str, bytes: &[u8], lookup: Lookup<'_>) -> Outcome<Vec<Strin
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Ok(line) = std::str::from_utf8(line) else {
             let shown: Vec<String> = line.iter().map(u8::to_string).collect();
-            return Err(Failure::new(format!(
-                "env file {path} contains invalid utf8 bytes at line {}: [{}]",
-                index + 1,
-                shown.join(" ")
-            )));
+            return Err(Failure::new(format!("env file {path} contains invalid utf8 bytes at line {}: [{}]", index + 1, shown.join(" "))));
         };
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -81,14 +68,10 @@ fn parse_file(path: &str, bytes: &[u8], lookup: Lookup<'_>) -> Outcome<Vec<Strin
         }
         let name = key(line);
         if name.is_empty() {
-            return Err(Failure::new(format!(
-                "poorly formatted environment: no variable name on line '{line}'"
-            )));
+            return Err(Failure::new(format!("poorly formatted environment: no variable name on line '{line}'")));
         }
         if name.contains([' ', '\t']) {
-            return Err(Failure::new(format!(
-                "poorly formatted environment: variable '{name}' contains whitespaces"
-            )));
+            return Err(Failure::new(format!("poorly formatted environment: variable '{name}' contains whitespaces")));
         }
         // One without a value here is left out; as a flag it would take the image's value away.
         let filled = fill_in(line, lookup);
@@ -113,9 +96,7 @@ mod tests {
 
     #[test]
     fn later_variables_replace_earlier_ones_and_bare_keys_are_filled_in() {
-        let flags: Vec<String> = ["A=1", "B=2", "HOME", "NONE", "A=3"]
-            .map(String::from)
-            .to_vec();
+        let flags: Vec<String> = ["A=1", "B=2", "HOME", "NONE", "A=3"].map(String::from).to_vec();
         let all = collect(&[], &flags, &lookup).expect("reads");
         assert_eq!(all, ["B=2", "HOME=/root", "NONE", "A=3"]);
     }
@@ -123,35 +104,19 @@ mod tests {
     #[test]
     fn files_are_read_before_flags() {
         let file = tempfile::NamedTempFile::new().expect("makes one");
-        std::fs::write(
-            file.path(),
-            "\u{feff}# comment\n A=from file\r\nHOME\nNONE\n\nB= x \n",
-        )
-        .expect("writes");
+        std::fs::write(file.path(), "\u{feff}# comment\n A=from file\r\nHOME\nNONE\n\nB= x \n").expect("writes");
         let path = file.path().to_string_lossy().into_owned();
         let all = collect(&[path], &["A=flag".into()], &lookup).expect("reads");
         assert_eq!(all, ["HOME=/root", "B= x ", "A=flag"]);
         let missing = collect(&["/no/such".into()], &[], &lookup).expect_err("is missing");
-        assert_eq!(
-            missing.to_string(),
-            "open /no/such: no such file or directory"
-        );
+        assert_eq!(missing.to_string(), "open /no/such: no such file or directory");
     }
 
     #[test]
     fn broken_files_are_refused_in_dockers_words() {
-        assert_eq!(
-            parse("=x"),
-            Err("poorly formatted environment: no variable name on line '=x'".into())
-        );
-        assert_eq!(
-            parse("a b=x"),
-            Err("poorly formatted environment: variable 'a b' contains whitespaces".into())
-        );
+        assert_eq!(parse("=x"), Err("poorly formatted environment: no variable name on line '=x'".into()));
+        assert_eq!(parse("a b=x"), Err("poorly formatted environment: variable 'a b' contains whitespaces".into()));
         let bytes = parse_file("f", b"A=1\nB=\xff", &lookup).expect_err("is no text");
-        assert_eq!(
-            bytes.to_string(),
-            "env file f contains invalid utf8 bytes at line 2: [66 61 255]"
-        );
+        assert_eq!(bytes.to_string(), "env file f contains invalid utf8 bytes at line 2: [66 61 255]");
     }
 }

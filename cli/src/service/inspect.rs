@@ -14,11 +14,7 @@ use swarm_types::{Service, Timestamp};
 ///
 /// # Errors
 /// If a service is missing; the others are shown.
-pub(super) async fn inspect(
-    flags: &InspectFlags,
-    services: &[String],
-    session: &Session,
-) -> Outcome {
+pub(super) async fn inspect(flags: &InspectFlags, services: &[String], session: &Session) -> Outcome {
     let pretty = flags.pretty.unwrap_or_default();
     let format = match flags.format.as_deref().filter(|format| !format.is_empty()) {
         Some(_) if pretty => {
@@ -34,8 +30,7 @@ pub(super) async fn inspect(
         let mut text = String::new();
         for word in services {
             let json = read(word, session).await?;
-            let service: Service =
-                absent::read_text(json.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
+            let service: Service = absent::read_text(json.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
             text.push_str(&pretty::pretty(&service, now));
             text.push('\n');
         }

@@ -10,9 +10,7 @@ use swarm_types::{PortConfig, PortProtocol, PublishMode, Service};
 
 const FORMATS: Formats = Formats {
     table: "table {{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Image}}\t{{.Ports}}",
-    raw: Some(
-        "id: {{.ID}}\\nname: {{.Name}}\\nmode: {{.Mode}}\\nreplicas: {{.Replicas}}\\nimage: {{.Image}}\\nports: {{.Ports}}\\n",
-    ),
+    raw: Some("id: {{.ID}}\\nname: {{.Name}}\\nmode: {{.Mode}}\\nreplicas: {{.Replicas}}\\nimage: {{.Image}}\\nports: {{.Ports}}\\n"),
     raw_quiet: Some("id: {{.ID}}"),
     quiet: "{{.ID}}",
 };
@@ -23,35 +21,15 @@ const FORMATS: Formats = Formats {
 /// On what the daemon refuses, and if the format does not fit.
 pub(super) async fn ls(flags: &ListFlags, session: &Session) -> Outcome {
     // Counting tasks is work for the daemon that ids do not need.
-    let more: &[(&str, &str)] = if flags.is_quiet() {
-        &[]
-    } else {
-        &[("status", "true")]
-    };
-    let mut services: Vec<Service> = session
-        .api
-        .get(&Filters::parse(&flags.filter).on("/services", more))
-        .await?;
+    let more: &[(&str, &str)] = if flags.is_quiet() { &[] } else { &[("status", "true")] };
+    let mut services: Vec<Service> = session.api.get(&Filters::parse(&flags.filter).on("/services", more)).await?;
     services.sort_by(|a, b| natural::compare(&a.spec.name, &b.spec.name));
     let format = flags.format(&session.config.services_format);
-    print_rows(
-        &FORMATS,
-        format,
-        flags.is_quiet(),
-        &header(),
-        services.iter().map(row),
-    )
+    print_rows(&FORMATS, format, flags.is_quiet(), &header(), services.iter().map(row))
 }
 
 fn header() -> Header {
-    Header::new([
-        ("ID", "ID"),
-        ("Name", "NAME"),
-        ("Mode", "MODE"),
-        ("Replicas", "REPLICAS"),
-        ("Image", "IMAGE"),
-        ("Ports", "PORTS"),
-    ])
+    Header::new([("ID", "ID"), ("Name", "NAME"), ("Mode", "MODE"), ("Replicas", "REPLICAS"), ("Image", "IMAGE"), ("Ports", "PORTS")])
 }
 
 fn row(service: &Service) -> Row {
@@ -61,12 +39,7 @@ fn row(service: &Service) -> Row {
         .column("Name", service.spec.name.as_str())
         .column("Mode", mode(service))
         .column("Replicas", replicas(service))
-        .column(
-            "Image",
-            container
-                .map(|container| image::shown(&container.image))
-                .unwrap_or_default(),
-        )
+        .column("Image", container.map(|container| image::shown(&container.image)).unwrap_or_default())
         .column("Ports", ports(&service.endpoint.ports))
 }
 
@@ -98,17 +71,8 @@ fn replicas(service: &Service) -> String {
         let total = status.desired_tasks + status.completed_tasks;
         return format!("{counts} ({}/{total} completed)", status.completed_tasks);
     }
-    let max = service
-        .spec
-        .task_template
-        .placement
-        .as_ref()
-        .map_or(0, |placement| placement.max_replicas);
-    if mode.replicated.is_some() && max > 0 {
-        format!("{counts} (max {max} per node)")
-    } else {
-        counts
-    }
+    let max = service.spec.task_template.placement.as_ref().map_or(0, |placement| placement.max_replicas);
+    if mode.replicated.is_some() && max > 0 { format!("{counts} (max {max} per node)") } else { counts }
 }
 
 /// Ports that follow each other on the nodes, and those in the tasks that go with them.
@@ -145,27 +109,16 @@ impl Range {
 
     fn text(&self) -> String {
         let shown = |(first, last): (u32, u32)| {
-            if last > first {
-                format!("{first}-{last}")
-            } else {
-                first.to_string()
-            }
+            if last > first { format!("{first}-{last}") } else { first.to_string() }
         };
-        format!(
-            "*:{}->{}/{}",
-            shown(self.published),
-            shown(self.target),
-            self.protocol
-        )
+        format!("*:{}->{}/{}", shown(self.published), shown(self.target), self.protocol)
     }
 }
 
 /// The ports on the routing mesh; those that follow each other are one range.
 fn ports(ports: &[PortConfig]) -> String {
-    let mut ports: Vec<&PortConfig> = ports
-        .iter()
-        .filter(|port| port.publish_mode == PublishMode::Ingress && port.published_port > 0)
-        .collect();
+    let mut ports: Vec<&PortConfig> =
+        ports.iter().filter(|port| port.publish_mode == PublishMode::Ingress && port.published_port > 0).collect();
     ports.sort_by_key(|port| (port.protocol.as_str(), port.published_port));
     let mut ranges: Vec<Range> = Vec::new();
     for port in ports {
@@ -173,11 +126,7 @@ fn ports(ports: &[PortConfig]) -> String {
             ranges.push(Range::of(port));
         }
     }
-    ranges
-        .iter()
-        .map(Range::text)
-        .collect::<Vec<_>>()
-        .join(", ")
+    ranges.iter().map(Range::text).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -204,12 +153,7 @@ mod tests {
     #[test]
     fn the_table_is_dockers() {
         let services = [
-            service(
-                "a",
-                "agent",
-                &json!({"Mode": {"Global": {}}}),
-                &json!({"RunningTasks": 2, "DesiredTasks": 3}),
-            ),
+            service("a", "agent", &json!({"Mode": {"Global": {}}}), &json!({"RunningTasks": 2, "DesiredTasks": 3})),
             service(
                 "b",
                 "web",
@@ -230,10 +174,7 @@ aaaaaaaaaaaa   agent     global           2/3                    nginx:1        
 bbbbbbbbbbbb   web       replicated       1/5 (max 2 per node)   reg.local:5000/web:v1   *:8080->80/tcp
 cccccccccccc   job       replicated job   2/2 (4/9 completed)    nginx:1                 *:8080->80/tcp
 ";
-        assert_eq!(
-            render_rows(FORMATS.table, &header(), services.iter().map(row)).expect("renders"),
-            expected
-        );
+        assert_eq!(render_rows(FORMATS.table, &header(), services.iter().map(row)).expect("renders"), expected);
     }
 
     fn shown(given: &[(u32, u32, &str)]) -> String {
@@ -251,26 +192,11 @@ cccccccccccc   job       replicated job   2/2 (4/9 completed)    nginx:1        
 
     #[test]
     fn ports_that_follow_each_other_are_one_range() {
-        assert_eq!(
-            shown(&[(80, 80, "tcp"), (81, 80, "tcp")]),
-            "*:80-81->80/tcp"
-        );
-        assert_eq!(
-            shown(&[(81, 81, "tcp"), (80, 80, "tcp")]),
-            "*:80-81->80-81/tcp"
-        );
-        assert_eq!(
-            shown(&[(80, 80, "tcp"), (81, 81, "tcp"), (82, 80, "tcp")]),
-            "*:80-81->80-81/tcp, *:82->80/tcp"
-        );
-        assert_eq!(
-            shown(&[(53, 53, "udp"), (53, 53, "tcp")]),
-            "*:53->53/tcp, *:53->53/udp"
-        );
-        assert_eq!(
-            shown(&[(80, 80, "tcp"), (90, 81, "tcp")]),
-            "*:80->80/tcp, *:90->81/tcp"
-        );
+        assert_eq!(shown(&[(80, 80, "tcp"), (81, 80, "tcp")]), "*:80-81->80/tcp");
+        assert_eq!(shown(&[(81, 81, "tcp"), (80, 80, "tcp")]), "*:80-81->80-81/tcp");
+        assert_eq!(shown(&[(80, 80, "tcp"), (81, 81, "tcp"), (82, 80, "tcp")]), "*:80-81->80-81/tcp, *:82->80/tcp");
+        assert_eq!(shown(&[(53, 53, "udp"), (53, 53, "tcp")]), "*:53->53/tcp, *:53->53/udp");
+        assert_eq!(shown(&[(80, 80, "tcp"), (90, 81, "tcp")]), "*:80->80/tcp, *:90->81/tcp");
         assert_eq!(shown(&[]), "");
     }
 }

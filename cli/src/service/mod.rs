@@ -115,11 +115,7 @@ pub(crate) struct RmArgs {
 ///
 /// # Errors
 /// On wrong arguments and on what the daemon refuses.
-pub(crate) async fn run(
-    command: ServiceCommand,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(crate) async fn run(command: ServiceCommand, invocation: &Invocation, session: &Session) -> Outcome {
     match command {
         ServiceCommand::Create(args) => {
             invocation.some_args(&args.command)?;
@@ -143,13 +139,7 @@ pub(crate) async fn run(
         }
         ServiceCommand::Scale(args) => {
             invocation.some_args(&args.services)?;
-            scale::scale(
-                args.detach.detach.unwrap_or_default(),
-                &args.services,
-                invocation,
-                session,
-            )
-            .await
+            scale::scale(args.detach.detach.unwrap_or_default(), &args.services, invocation, session).await
         }
         ServiceCommand::Rm(args) => {
             invocation.some_args(&args.services)?;
@@ -161,11 +151,7 @@ pub(crate) async fn run(
 async fn rm(services: &[String], session: &Session) -> Outcome {
     let mut failures = Vec::new();
     for service in services {
-        match session
-            .api
-            .delete(&format!("/services/{}", escape(service)))
-            .await
-        {
+        match session.api.delete(&format!("/services/{}", escape(service))).await {
             Ok(()) => print_line(service)?,
             Err(failure) => failures.push(failure),
         }

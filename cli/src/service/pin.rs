@@ -38,13 +38,9 @@ struct ImagePlatform {
 /// Gives the image a tag if it has none and, if `resolve` says so, its digest and platforms. Gives a warning if the registry
 /// does not tell.
 pub(super) async fn pin(task: &mut TaskSpec, resolve: bool, session: &Session) -> Option<String> {
-    let container = task
-        .container_spec
-        .get_or_insert_with(ContainerSpec::default);
+    let container = task.container_spec.get_or_insert_with(ContainerSpec::default);
     // What is no image name is for the daemon to refuse.
-    let mut image = ImageReference::parse(&container.image)
-        .ok()?
-        .with_default_tag();
+    let mut image = ImageReference::parse(&container.image).ok()?.with_default_tag();
     container.image = image.familiar();
     if !resolve {
         return None;
@@ -59,9 +55,7 @@ pub(super) async fn pin(task: &mut TaskSpec, resolve: bool, session: &Session) -
     container.image = image.familiar();
     let platforms = platforms(answer.platforms.unwrap_or_default());
     if !platforms.is_empty() {
-        task.placement
-            .get_or_insert_with(Placement::default)
-            .platforms = platforms;
+        task.placement.get_or_insert_with(Placement::default).platforms = platforms;
     }
     None
 }
@@ -73,11 +67,7 @@ fn platforms(given: Vec<ImagePlatform>) -> Vec<Platform> {
         if architecture == "unknown" || os == "unknown" {
             continue;
         }
-        let architecture = if architecture.eq_ignore_ascii_case("arm") {
-            String::new()
-        } else {
-            architecture
-        };
+        let architecture = if architecture.eq_ignore_ascii_case("arm") { String::new() } else { architecture };
         let platform = Platform { architecture, os };
         if !platforms.contains(&platform) {
             platforms.push(platform);
@@ -99,21 +89,9 @@ mod tests {
 
     #[test]
     fn platforms_are_cleaned() {
-        let given = [
-            ("amd64", "linux"),
-            ("arm", "linux"),
-            ("arm", "linux"),
-            ("unknown", "unknown"),
-            ("amd64", "linux"),
-        ]
-        .map(|(architecture, os)| ImagePlatform {
-            architecture: architecture.into(),
-            os: os.into(),
-        });
-        let shown: Vec<String> = platforms(given.into())
-            .into_iter()
-            .map(|p| format!("{}/{}", p.os, p.architecture))
-            .collect();
+        let given = [("amd64", "linux"), ("arm", "linux"), ("arm", "linux"), ("unknown", "unknown"), ("amd64", "linux")]
+            .map(|(architecture, os)| ImagePlatform { architecture: architecture.into(), os: os.into() });
+        let shown: Vec<String> = platforms(given.into()).into_iter().map(|p| format!("{}/{}", p.os, p.architecture)).collect();
         assert_eq!(shown, ["linux/amd64", "linux/"]);
     }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use swarm_template::{duration, human};
 use swarm_types::{
-    ContainerSpec, HealthConfig, Limits, Mount, Resources, Service, TaskSpec, Timestamp,
-    UpdateConfig, UpdateState, UpdateStatus,
+    ContainerSpec, HealthConfig, Limits, Mount, Resources, Service, TaskSpec, Timestamp, UpdateConfig, UpdateState, UpdateStatus,
 };
 
 const NANO: f64 = 1e9;
@@ -35,21 +34,11 @@ pub(super) fn pretty(service: &Service, now: Timestamp) -> String {
     log_driver(&mut out, task);
     resources(&mut out, task);
     if !task.networks.is_empty() {
-        let names: Vec<String> = task
-            .networks
-            .iter()
-            .map(|network| format!(" {}", network.target))
-            .collect();
+        let names: Vec<String> = task.networks.iter().map(|network| format!(" {}", network.target)).collect();
         out.line(&format!("Networks:{} ", names.concat()));
     }
-    let mode = spec
-        .endpoint_spec
-        .as_ref()
-        .and_then(|endpoint| endpoint.mode);
-    out.line(&format!(
-        "Endpoint Mode:\t{}",
-        mode.map_or("", |mode| mode.as_str())
-    ));
+    let mode = spec.endpoint_spec.as_ref().and_then(|endpoint| endpoint.mode);
+    out.line(&format!("Endpoint Mode:\t{}", mode.map_or("", |mode| mode.as_str())));
     ports(&mut out, service);
     if let Some(health) = &container.healthcheck {
         healthcheck(&mut out, health);
@@ -75,13 +64,7 @@ impl Out {
     }
 
     /// A title and a line for each pair; nothing if there are none.
-    fn pairs(
-        &mut self,
-        title: &str,
-        indent: &str,
-        between: &str,
-        pairs: &BTreeMap<String, String>,
-    ) {
+    fn pairs(&mut self, title: &str, indent: &str, between: &str, pairs: &BTreeMap<String, String>) {
         if pairs.is_empty() {
             return;
         }
@@ -115,10 +98,7 @@ fn update_status(out: &mut Out, status: &UpdateStatus, now: Timestamp) {
     if let Some(started) = status.started_at {
         out.line(&format!(" Started:\t{}", ago(started, now)));
     }
-    if let Some(completed) = status
-        .completed_at
-        .filter(|_| status.state == UpdateState::Completed)
-    {
+    if let Some(completed) = status.completed_at.filter(|_| status.state == UpdateState::Completed) {
         out.line(&format!(" Completed:\t{}", ago(completed, now)));
     }
     out.line(&format!(" Message:\t{}", status.message));
@@ -130,10 +110,7 @@ fn placement(out: &mut Out, task: &TaskSpec) {
         return;
     };
     if !placement.constraints.is_empty() {
-        out.line(&format!(
-            " Constraints:\t[{}]",
-            placement.constraints.join(" ")
-        ));
+        out.line(&format!(" Constraints:\t[{}]", placement.constraints.join(" ")));
     }
     let preferences: Vec<String> = placement
         .preferences
@@ -145,10 +122,7 @@ fn placement(out: &mut Out, task: &TaskSpec) {
         out.line(&format!(" Preferences:   [{}]", preferences.join(" ")));
     }
     if placement.max_replicas > 0 {
-        out.line(&format!(
-            " Max Replicas Per Node:   {}",
-            placement.max_replicas
-        ));
+        out.line(&format!(" Max Replicas Per Node:   {}", placement.max_replicas));
     }
 }
 
@@ -158,30 +132,16 @@ fn update_config(out: &mut Out, title: &str, order: &str, config: &UpdateConfig)
     if config.delay > 0 {
         out.line(&format!(" Delay:\t\t{}", duration::format(config.delay)));
     }
-    out.line(&format!(
-        " On failure:\t{}",
-        config.failure_action.map_or("", |action| action.as_str())
-    ));
+    out.line(&format!(" On failure:\t{}", config.failure_action.map_or("", |action| action.as_str())));
     if let Some(monitor) = config.monitor.filter(|monitor| *monitor > 0) {
-        out.line(&format!(
-            " Monitoring Period: {}",
-            duration::format(monitor)
-        ));
+        out.line(&format!(" Monitoring Period: {}", duration::format(monitor)));
     }
     out.line(&format!(" Max failure ratio: {}", config.max_failure_ratio));
-    out.line(&format!(
-        " {order}{}",
-        config.order.map_or("", |order| order.as_str())
-    ));
+    out.line(&format!(" {order}{}", config.order.map_or("", |order| order.as_str())));
 }
 
 fn container_part(out: &mut Out, container: &ContainerSpec) {
-    let words = |words: &[String]| {
-        words
-            .iter()
-            .map(|word| format!("{word} "))
-            .collect::<String>()
-    };
+    let words = |words: &[String]| words.iter().map(|word| format!("{word} ")).collect::<String>();
     out.line("ContainerSpec:");
     out.line(&format!(" Image:\t\t{}", container.image));
     out.some(" Args:\t\t", &words(&container.args));
@@ -197,22 +157,12 @@ fn container_part(out: &mut Out, container: &ContainerSpec) {
         out.some(" Drop: ", &container.capability_drop.join(", "));
     }
     out.pairs("SysCtls:", " ", ": ", &container.sysctls);
-    let ulimits = container
-        .ulimits
-        .iter()
-        .map(|u| (u.name.clone(), format!("{}:{}", u.soft, u.hard)))
-        .collect();
+    let ulimits = container.ulimits.iter().map(|u| (u.name.clone(), format!("{}:{}", u.soft, u.hard))).collect();
     out.pairs("Ulimits:", " ", ": ", &ulimits);
     mounts(out, &container.mounts);
-    let configs = container
-        .configs
-        .iter()
-        .map(|config| (config.file.as_ref(), &config.config_name));
+    let configs = container.configs.iter().map(|config| (config.file.as_ref(), &config.config_name));
     files(out, "Configs:", configs.collect());
-    let secrets = container
-        .secrets
-        .iter()
-        .map(|secret| (secret.file.as_ref(), &secret.secret_name));
+    let secrets = container.secrets.iter().map(|secret| (secret.file.as_ref(), &secret.secret_name));
     files(out, "Secrets:", secrets.collect());
 }
 
@@ -255,21 +205,10 @@ fn resources(out: &mut Out, task: &TaskSpec) {
         return;
     };
     out.line("Resources:");
-    if let Some(Resources {
-        nano_cpus,
-        memory_bytes,
-        ..
-    }) = resources.reservations
-    {
+    if let Some(Resources { nano_cpus, memory_bytes, .. }) = resources.reservations {
         amounts(out, " Reservations:", nano_cpus, memory_bytes, 0);
     }
-    if let Some(Limits {
-        nano_cpus,
-        memory_bytes,
-        pids,
-        ..
-    }) = resources.limits
-    {
+    if let Some(Limits { nano_cpus, memory_bytes, pids, .. }) = resources.limits {
         amounts(out, " Limits:", nano_cpus, memory_bytes, pids);
     }
 }
@@ -307,19 +246,10 @@ fn ports(out: &mut Out, service: &Service) {
 
 fn healthcheck(out: &mut Out, health: &HealthConfig) {
     out.line(" Healthcheck:");
-    out.line(&format!(
-        "  Interval = {}",
-        duration::format(health.interval)
-    ));
+    out.line(&format!("  Interval = {}", duration::format(health.interval)));
     out.line(&format!("  Retries = {}", health.retries));
-    out.line(&format!(
-        "  StartPeriod =\t{}",
-        duration::format(health.start_period)
-    ));
-    out.line(&format!(
-        "  Timeout =\t{}",
-        duration::format(health.timeout)
-    ));
+    out.line(&format!("  StartPeriod =\t{}", duration::format(health.start_period)));
+    out.line(&format!("  Timeout =\t{}", duration::format(health.timeout)));
     if health.test.is_empty() {
         return;
     }
@@ -342,18 +272,13 @@ mod tests {
             json[key] = value.clone();
         }
         let service: Service = serde_json::from_value(json).expect("is a service");
-        pretty(
-            &service,
-            Timestamp::parse("2024-01-01T01:00:00Z").expect("is a time"),
-        )
+        pretty(&service, Timestamp::parse("2024-01-01T01:00:00Z").expect("is a time"))
     }
 
     #[test]
     fn a_plain_global_service() {
-        let text = shown(
-            json!({"Spec": {"Name": "agent", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
-            "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}}}),
-        );
+        let text = shown(json!({"Spec": {"Name": "agent", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
+            "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}}}));
         assert_eq!(
             text,
             "\nID:\t\taaaaaaaaaaaaaaaaaaaaaaaaa\nName:\t\tagent\nService Mode:\tGlobal\nPlacement:\nContainerSpec:\n Image:\t\tnginx\nEndpoint Mode:\tvip\n"

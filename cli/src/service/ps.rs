@@ -19,11 +19,8 @@ pub(super) async fn ps(flags: &TaskFlags, services: &[String], session: &Session
         by_name.add("name", service);
     }
     let (by_id, by_name) = (by_id.on("/services", &[]), by_name.on("/services", &[]));
-    let (by_id, by_name) = futures_util::future::try_join(
-        session.api.get::<Vec<Service>>(&by_id),
-        session.api.get::<Vec<Service>>(&by_name),
-    )
-    .await?;
+    let (by_id, by_name) =
+        futures_util::future::try_join(session.api.get::<Vec<Service>>(&by_id), session.api.get::<Vec<Service>>(&by_name)).await?;
     let mut filters = Filters::parse(&flags.filter);
     let mut missing = Vec::new();
     let mut found = false;
@@ -53,13 +50,9 @@ fn find(word: &str, by_id: &[Service], by_name: &[Service]) -> Outcome<Option<St
     if let Some(service) = exact.or_else(named) {
         return Ok(Some(service.id.to_string()));
     }
-    let mut starting = by_id
-        .iter()
-        .filter(|service| service.id.as_str().starts_with(word));
+    let mut starting = by_id.iter().filter(|service| service.id.as_str().starts_with(word));
     match (starting.next(), starting.next()) {
-        (Some(_), Some(_)) => Err(Failure::new(format!(
-            "multiple services found with provided prefix: {word}"
-        ))),
+        (Some(_), Some(_)) => Err(Failure::new(format!("multiple services found with provided prefix: {word}"))),
         (only, _) => Ok(only.map(|service| service.id.to_string())),
     }
 }
@@ -78,11 +71,7 @@ mod tests {
     }
 
     fn found(word: &str) -> Result<Option<String>, String> {
-        let all = [
-            service("abc1", "web"),
-            service("abc2", "api"),
-            service("xyz", "abc"),
-        ];
+        let all = [service("abc1", "web"), service("abc2", "api"), service("xyz", "abc")];
         find(word, &all, &all).map_err(|e| e.to_string())
     }
 
@@ -90,10 +79,7 @@ mod tests {
     fn a_name_comes_before_the_beginning_of_an_id() {
         assert_eq!(found("abc"), Ok(Some(format!("{:0<25}", "xyz"))));
         assert_eq!(found("abc1"), Ok(Some(format!("{:0<25}", "abc1"))));
-        assert_eq!(
-            found("ab"),
-            Err("multiple services found with provided prefix: ab".into())
-        );
+        assert_eq!(found("ab"), Err("multiple services found with provided prefix: ab".into()));
         assert_eq!(found("nothing"), Ok(None));
     }
 }

@@ -11,16 +11,8 @@ use crate::session::Session;
 ///
 /// # Errors
 /// All that failed.
-pub(super) async fn scale(
-    detach: bool,
-    args: &[String],
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
-    let pairs = args
-        .iter()
-        .map(|arg| specifier(arg, invocation))
-        .collect::<Outcome<Vec<_>>>()?;
+pub(super) async fn scale(detach: bool, args: &[String], invocation: &Invocation, session: &Session) -> Outcome {
+    let pairs = args.iter().map(|arg| specifier(arg, invocation)).collect::<Outcome<Vec<_>>>()?;
     let mut failures = Vec::new();
     let mut scaled = Vec::new();
     for (service, replicas) in pairs {
@@ -48,8 +40,7 @@ fn specifier<'a>(arg: &'a str, invocation: &Invocation) -> Outcome<(&'a str, &'a
 }
 
 async fn scale_one(service: &str, replicas: &str, session: &Session) -> Outcome<u64> {
-    let replicas = values::decimal(replicas)
-        .map_err(|why| Failure::new(format!("invalid replicas value {replicas}: {why}")))?;
+    let replicas = values::decimal(replicas).map_err(|why| Failure::new(format!("invalid replicas value {replicas}: {why}")))?;
     let stored = Stored::read(service, session).await?;
     let before = stored.spec()?;
     let mut after = before.clone();

@@ -31,10 +31,7 @@ impl Stored {
     /// # Errors
     /// If there is none.
     pub(super) async fn read(service: &str, session: &Session) -> Outcome<Self> {
-        session
-            .api
-            .get(&format!("/services/{}", escape(service)))
-            .await
+        session.api.get(&format!("/services/{}", escape(service))).await
     }
 
     /// Its spec, as far as this program knows it.
@@ -42,30 +39,21 @@ impl Stored {
     /// # Errors
     /// If it is not what this program knows.
     pub(super) fn spec(&self) -> Outcome<ServiceSpec> {
-        absent::read(self.raw.clone())
-            .map_err(|e| Failure::new(format!("cannot read the service's spec: {e}")))
+        absent::read(self.raw.clone()).map_err(|e| Failure::new(format!("cannot read the service's spec: {e}")))
     }
 
     /// Writes the spec back with what differs between `before` and `after`, and prints the daemon's warnings.
     ///
     /// # Errors
     /// If the service changed meanwhile, and on what the daemon refuses.
-    pub(super) async fn store(
-        self,
-        before: &ServiceSpec,
-        after: &ServiceSpec,
-        session: &Session,
-    ) -> Outcome<Vec<String>> {
+    pub(super) async fn store(self, before: &ServiceSpec, after: &ServiceSpec, session: &Session) -> Outcome<Vec<String>> {
         #[derive(Deserialize)]
         struct Updated {
             #[serde(rename = "Warnings", default)]
             warnings: Option<Vec<String>>,
         }
         let spec = overlay::changed(self.raw, before, after)?;
-        let path = format!(
-            "/services/{}/update?registryAuthFrom=spec&version={}",
-            self.id, self.version.index
-        );
+        let path = format!("/services/{}/update?registryAuthFrom=spec&version={}", self.id, self.version.index);
         let updated: Updated = session.api.post(&path, &spec).await?;
         Ok(updated.warnings.unwrap_or_default())
     }
@@ -86,12 +74,7 @@ pub(super) async fn update(flags: &UpdateFlags, service: &str, session: &Session
     } else {
         None
     };
-    for warning in stored
-        .store(&before, &after, session)
-        .await?
-        .into_iter()
-        .chain(warning)
-    {
+    for warning in stored.store(&before, &after, session).await?.into_iter().chain(warning) {
         warn(&warning);
     }
     print_line(service)?;

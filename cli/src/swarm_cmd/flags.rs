@@ -35,19 +35,11 @@ impl SpecFlags {
         let period = &mut spec.dispatcher.heartbeat_period;
         *period = self.dispatcher_heartbeat.unwrap_or(*period);
         spec.raft.keep_old_snapshots = self.max_snapshots.or(spec.raft.keep_old_snapshots);
-        spec.raft.snapshot_interval = self
-            .snapshot_interval
-            .unwrap_or(spec.raft.snapshot_interval);
-        spec.ca_config.node_cert_expiry =
-            self.cert_expiry.unwrap_or(spec.ca_config.node_cert_expiry);
+        spec.raft.snapshot_interval = self.snapshot_interval.unwrap_or(spec.raft.snapshot_interval);
+        spec.ca_config.node_cert_expiry = self.cert_expiry.unwrap_or(spec.ca_config.node_cert_expiry);
         if !self.external_ca.is_empty() {
             spec.ca_config.external_cas.clone_from(&self.external_ca);
-            for ca in spec
-                .ca_config
-                .external_cas
-                .iter_mut()
-                .filter(|ca| ca.ca_cert.is_empty())
-            {
+            for ca in spec.ca_config.external_cas.iter_mut().filter(|ca| ca.ca_cert.is_empty()) {
                 ca_cert.clone_into(&mut ca.ca_cert);
             }
         }
@@ -77,9 +69,7 @@ const LISTEN_PORT: &str = "2377";
 impl NodeFlags {
     /// Where to listen.
     pub(crate) fn listen_addr(&self) -> String {
-        self.listen_addr
-            .clone()
-            .unwrap_or_else(|| LISTEN_ADDR.to_owned())
+        self.listen_addr.clone().unwrap_or_else(|| LISTEN_ADDR.to_owned())
     }
 
     /// The availability that was asked for.
@@ -90,9 +80,7 @@ impl NodeFlags {
         let Some(word) = self.availability.as_deref() else {
             return Ok(Availability::default());
         };
-        word.parse().map_err(|_| {
-            format!("invalid availability {word:?}, only active, pause and drain are supported")
-        })
+        word.parse().map_err(|_| format!("invalid availability {word:?}, only active, pause and drain are supported"))
     }
 }
 
@@ -122,17 +110,9 @@ pub(crate) fn listen_addr(text: &str) -> Result<String, String> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     let port = if port.is_empty() { LISTEN_PORT } else { port };
     if port.parse::<u16>().is_err() {
-        return Err(format!(
-            "parse {:?}: invalid port {:?} after host",
-            format!("tcp://{address}"),
-            format!(":{port}")
-        ));
+        return Err(format!("parse {:?}: invalid port {:?} after host", format!("tcp://{address}"), format!(":{port}")));
     }
-    Ok(if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    })
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 /// Networks in CIDR form, separated by commas.
@@ -141,10 +121,7 @@ pub(crate) fn listen_addr(text: &str) -> Result<String, String> {
 /// On anything else.
 pub(crate) fn pools(text: &str) -> Result<Pools, String> {
     text.split(',')
-        .map(|pool| {
-            cidr(pool.trim())
-                .ok_or_else(|| format!("invalid string being converted to CIDR: {}", pool.trim()))
-        })
+        .map(|pool| cidr(pool.trim()).ok_or_else(|| format!("invalid string being converted to CIDR: {}", pool.trim())))
         .collect::<Result<_, _>>()
         .map(Pools)
 }
@@ -157,28 +134,15 @@ pub(crate) struct Pools(pub(crate) Vec<String>);
 fn cidr(text: &str) -> Option<String> {
     let (address, prefix) = text.split_once('/')?;
     let address: std::net::IpAddr = address.parse().ok()?;
-    let prefix: u32 = prefix
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| prefix.parse().ok())??;
+    let prefix: u32 = prefix.bytes().all(|b| b.is_ascii_digit()).then(|| prefix.parse().ok())??;
     match address {
         std::net::IpAddr::V4(ip) => {
-            let mask = u32::MAX
-                .checked_shl(32_u32.checked_sub(prefix)?)
-                .unwrap_or(0);
-            Some(format!(
-                "{}/{prefix}",
-                std::net::Ipv4Addr::from(u32::from(ip) & mask)
-            ))
+            let mask = u32::MAX.checked_shl(32_u32.checked_sub(prefix)?).unwrap_or(0);
+            Some(format!("{}/{prefix}", std::net::Ipv4Addr::from(u32::from(ip) & mask)))
         }
         std::net::IpAddr::V6(ip) => {
-            let mask = u128::MAX
-                .checked_shl(128_u32.checked_sub(prefix)?)
-                .unwrap_or(0);
-            Some(format!(
-                "{}/{prefix}",
-                std::net::Ipv6Addr::from(u128::from(ip) & mask)
-            ))
+            let mask = u128::MAX.checked_shl(128_u32.checked_sub(prefix)?).unwrap_or(0);
+            Some(format!("{}/{prefix}", std::net::Ipv6Addr::from(u128::from(ip) & mask)))
         }
     }
 }
@@ -194,32 +158,17 @@ mod tests {
         assert_eq!(listen_addr(":4000"), Ok("0.0.0.0:4000".into()));
         assert_eq!(listen_addr("tcp://[::1]:4000"), Ok("[::1]:4000".into()));
         assert_eq!(listen_addr("[::1]"), Ok("[::1]:2377".into()));
-        assert_eq!(
-            listen_addr("10.0.0.1:http"),
-            Err("parse \"tcp://10.0.0.1:http\": invalid port \":http\" after host".into())
-        );
-        assert_eq!(
-            listen_addr("::1"),
-            Err("invalid bind address format: ::1".into())
-        );
-        assert_eq!(
-            listen_addr("udp://a"),
-            Err("invalid proto, expected tcp: udp://a".into())
-        );
+        assert_eq!(listen_addr("10.0.0.1:http"), Err("parse \"tcp://10.0.0.1:http\": invalid port \":http\" after host".into()));
+        assert_eq!(listen_addr("::1"), Err("invalid bind address format: ::1".into()));
+        assert_eq!(listen_addr("udp://a"), Err("invalid proto, expected tcp: udp://a".into()));
     }
 
     #[test]
     fn pools_are_networks() {
-        assert_eq!(
-            pools("10.1.2.3/16, fd00::1/64"),
-            Ok(Pools(vec!["10.1.0.0/16".into(), "fd00::/64".into()]))
-        );
+        assert_eq!(pools("10.1.2.3/16, fd00::1/64"), Ok(Pools(vec!["10.1.0.0/16".into(), "fd00::/64".into()])));
         assert_eq!(pools("10.0.0.0/0"), Ok(Pools(vec!["0.0.0.0/0".into()])));
         for wrong in ["10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/+8"] {
-            assert_eq!(
-                pools(wrong),
-                Err(format!("invalid string being converted to CIDR: {wrong}"))
-            );
+            assert_eq!(pools(wrong), Err(format!("invalid string being converted to CIDR: {wrong}")));
         }
     }
 
@@ -227,16 +176,8 @@ mod tests {
     fn only_given_settings_are_changed() {
         let mut spec = SwarmSpec::default();
         spec.raft.snapshot_interval = 7;
-        SpecFlags {
-            task_history_limit: Some(-1),
-            cert_expiry: Some(5),
-            ..SpecFlags::default()
-        }
-        .merge(&mut spec, "");
+        SpecFlags { task_history_limit: Some(-1), cert_expiry: Some(5), ..SpecFlags::default() }.merge(&mut spec, "");
         assert_eq!(spec.orchestration.task_history_retention_limit, Some(-1));
-        assert_eq!(
-            (spec.raft.snapshot_interval, spec.ca_config.node_cert_expiry),
-            (7, 5)
-        );
+        assert_eq!((spec.raft.snapshot_interval, spec.ca_config.node_cert_expiry), (7, 5));
     }
 }

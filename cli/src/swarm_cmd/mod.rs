@@ -103,11 +103,7 @@ pub(crate) struct UpdateArgs {
 ///
 /// # Errors
 /// On wrong arguments and on what the daemon refuses.
-pub(crate) async fn run(
-    command: SwarmCommand,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(crate) async fn run(command: SwarmCommand, invocation: &Invocation, session: &Session) -> Outcome {
     match command {
         SwarmCommand::Init(args) => init(&args, invocation, session).await,
         SwarmCommand::Join(args) => join(args, invocation, session).await,
@@ -149,11 +145,7 @@ fn init_request(args: &InitArgs) -> Outcome<InitRequest> {
         advertise_addr: args.node.advertise_addr.clone().unwrap_or_default(),
         data_path_addr: args.node.data_path_addr.clone().unwrap_or_default(),
         data_path_port: args.data_path_port.unwrap_or_default(),
-        default_addr_pool: args
-            .default_addr_pool
-            .iter()
-            .flat_map(|pools| pools.0.iter().cloned())
-            .collect(),
+        default_addr_pool: args.default_addr_pool.iter().flat_map(|pools| pools.0.iter().cloned()).collect(),
         subnet_size: args.default_addr_pool_mask_length.unwrap_or(24),
         force_new_cluster: args.force_new_cluster.unwrap_or_default(),
         auto_lock_managers: false,
@@ -165,29 +157,18 @@ fn init_request(args: &InitArgs) -> Outcome<InitRequest> {
 async fn init(args: &InitArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.no_args(&args.args)?;
     let request = init_request(args)?;
-    let node: NodeId = session
-        .api
-        .post("/swarm/init", &request)
-        .await
-        .map_err(|failure| {
-            let text = failure.to_string();
-            let lost = [
-                "could not choose an IP address to advertise",
-                "could not find the system's IP address",
-            ];
-            if lost.iter().any(|lost| text.contains(lost)) {
-                Failure::new(format!("{text} - specify one with --advertise-addr"))
-            } else {
-                failure
-            }
-        })?;
-    print(&format!(
-        "Swarm initialized: current node ({node}) is now a manager.\n\n"
-    ))?;
+    let node: NodeId = session.api.post("/swarm/init", &request).await.map_err(|failure| {
+        let text = failure.to_string();
+        let lost = ["could not choose an IP address to advertise", "could not find the system's IP address"];
+        if lost.iter().any(|lost| text.contains(lost)) {
+            Failure::new(format!("{text} - specify one with --advertise-addr"))
+        } else {
+            failure
+        }
+    })?;
+    print(&format!("Swarm initialized: current node ({node}) is now a manager.\n\n"))?;
     print_how_to_join(session, node.as_str(), Joining::Worker).await?;
-    print_line(
-        "To add a manager to this swarm, run 'swarm join-token manager' and follow the instructions.",
-    )
+    print_line("To add a manager to this swarm, run 'swarm join-token manager' and follow the instructions.")
 }
 
 async fn join(args: JoinArgs, invocation: &Invocation, session: &Session) -> Outcome {
@@ -198,24 +179,11 @@ async fn join(args: JoinArgs, invocation: &Invocation, session: &Session) -> Out
         data_path_addr: args.node.data_path_addr.clone().unwrap_or_default(),
         remote_addrs: vec![remote],
         join_token: args.token.unwrap_or_default(),
-        availability: args
-            .node
-            .availability
-            .as_ref()
-            .map_or(Ok(swarm_types::Availability::default()), |_| {
-                args.node.availability()
-            })?,
+        availability: args.node.availability.as_ref().map_or(Ok(swarm_types::Availability::default()), |_| args.node.availability())?,
     };
-    session
-        .api
-        .post_empty("/swarm/join", Some(&request))
-        .await?;
+    session.api.post_empty("/swarm/join", Some(&request)).await?;
     let info = session.api.swarm_info().await?;
-    let role = if info.control_available {
-        "manager"
-    } else {
-        "worker"
-    };
+    let role = if info.control_available { "manager" } else { "worker" };
     print_line(&format!("This node joined a swarm as a {role}."))
 }
 
@@ -235,10 +203,7 @@ async fn join_token(args: &JoinTokenArgs, invocation: &Invocation, session: &Ses
         let path = format!("/swarm/update?version={}&{rotate}=true", version.index);
         session.api.post_empty(&path, Some(&spec)).await?;
         if !quiet {
-            print(&format!(
-                "Successfully rotated {} join token.\n\n",
-                joining.word()
-            ))?;
+            print(&format!("Successfully rotated {} join token.\n\n", joining.word()))?;
         }
     }
     if quiet {
@@ -260,19 +225,12 @@ async fn print_how_to_join(session: &Session, node: &str, joining: Joining) -> O
 }
 
 fn how_to_join(joining: Joining, token: &str, address: &str) -> String {
-    format!(
-        "To add a {} to this swarm, run the following command:\n\n    swarm join --token {token} {address}\n\n",
-        joining.word()
-    )
+    format!("To add a {} to this swarm, run the following command:\n\n    swarm join --token {token} {address}\n\n", joining.word())
 }
 
 async fn leave(args: &LeaveArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.no_args(&args.args)?;
-    let path = if args.force.unwrap_or_default() {
-        "/swarm/leave?force=1"
-    } else {
-        "/swarm/leave"
-    };
+    let path = if args.force.unwrap_or_default() { "/swarm/leave?force=1" } else { "/swarm/leave" };
     session.api.post_empty(path, None::<&()>).await?;
     print_line("Node left the swarm.")
 }
@@ -287,13 +245,7 @@ async fn update(args: &UpdateArgs, invocation: &Invocation, session: &Session) -
     let mut spec = swarm.spec.clone();
     args.spec.merge(&mut spec, &swarm.tls_info.trust_root);
     let spec = crate::overlay::changed(raw, &swarm.spec, &spec)?;
-    session
-        .api
-        .post_empty(
-            &format!("/swarm/update?version={}", version.index),
-            Some(&spec),
-        )
-        .await?;
+    session.api.post_empty(&format!("/swarm/update?version={}", version.index), Some(&spec)).await?;
     print_line("Swarm updated.")
 }
 

@@ -12,8 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, split, stdin, s
 /// If there is no connection, or it breaks.
 pub(super) async fn dial_stdio(session: &Session) -> Outcome {
     let connection = session.api.dial().await;
-    let connection = connection
-        .map_err(|e| Failure::new(format!("failed to open the raw stream connection: {e}")))?;
+    let connection = connection.map_err(|e| Failure::new(format!("failed to open the raw stream connection: {e}")))?;
     let (from_daemon, to_daemon) = split(connection);
     let upwards = pass(stdin(), to_daemon, "stdin to stream");
     let downwards = pass(from_daemon, stdout(), "stream to stdout");
@@ -28,11 +27,7 @@ pub(super) async fn dial_stdio(session: &Session) -> Outcome {
     }
 }
 
-async fn pass(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    what: &str,
-) -> Outcome {
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, what: &str) -> Outcome {
     let error = |e: std::io::Error| Failure::new(format!("error while Copy ({what}): {e}"));
     copy(&mut from, &mut to).await.map_err(error)?;
     to.shutdown().await.map_err(error)

@@ -19,10 +19,7 @@ pub(crate) async fn info(args: &FormatArgs, invocation: &Invocation, session: &S
     invocation.no_args(&args.args)?;
     match args.format.as_deref().filter(|format| !format.is_empty()) {
         None => {
-            print(&format!(
-                "Client:\n Version:    {VERSION}\n Context:    {}\n Debug Mode: false\n\nServer:\n",
-                session.context
-            ))?;
+            print(&format!("Client:\n Version:    {VERSION}\n Context:    {}\n Debug Mode: false\n\nServer:\n", session.context))?;
             let json = session.api.get_text("/info").await?;
             let info = Info::parse(&json)?;
             print(&info.pretty())?;
@@ -30,18 +27,11 @@ pub(crate) async fn info(args: &FormatArgs, invocation: &Invocation, session: &S
             Ok(())
         }
         Some(format) => {
-            let format = if format == "json" {
-                "{{json .}}"
-            } else {
-                format
-            };
-            let inspector = Inspector::parse(format)
-                .map_err(|e| Failure::template(format!("template parsing error: {e}")))?;
+            let format = if format == "json" { "{{json .}}" } else { format };
+            let inspector = Inspector::parse(format).map_err(|e| Failure::template(format!("template parsing error: {e}")))?;
             let json = session.api.get_text("/info").await?;
             let typed = Info::parse(&json)?.typed(session);
-            let text = inspector
-                .render(Some(&typed), &json)
-                .map_err(|e| Failure::new(e.to_string()))?;
+            let text = inspector.render(Some(&typed), &json).map_err(|e| Failure::new(e.to_string()))?;
             print(&(text + "\n"))
         }
     }
@@ -60,13 +50,9 @@ impl Info {
             #[serde(rename = "Swarm", default)]
             swarm: SwarmInfo,
         }
-        let wrong =
-            |e: serde_json::Error| Failure::new(format!("cannot read the daemon's answer: {e}"));
+        let wrong = |e: serde_json::Error| Failure::new(format!("cannot read the daemon's answer: {e}"));
         let part: Part = absent::read_text(json.as_bytes()).map_err(wrong)?;
-        Ok(Self {
-            json: serde_json::from_str(json).map_err(wrong)?,
-            swarm: part.swarm,
-        })
+        Ok(Self { json: serde_json::from_str(json).map_err(wrong)?, swarm: part.swarm })
     }
 
     /// For templates: the members of the answer, and what this program adds.
@@ -91,22 +77,12 @@ impl Info {
     }
 
     fn warnings(&self) -> impl Iterator<Item = &str> {
-        let engine = self
-            .json
-            .get("Warnings")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten();
-        engine
-            .filter_map(Json::as_str)
-            .chain(self.swarm.warnings.iter().map(String::as_str))
+        let engine = self.json.get("Warnings").and_then(Json::as_array).into_iter().flatten();
+        engine.filter_map(Json::as_str).chain(self.swarm.warnings.iter().map(String::as_str))
     }
 
     fn pretty(&self) -> String {
-        let mut out = Out {
-            json: &self.json,
-            text: String::new(),
-        };
+        let mut out = Out { json: &self.json, text: String::new() };
         for (label, key) in [
             (" Containers", "Containers"),
             ("  Running", "ContainersRunning"),
@@ -118,13 +94,7 @@ impl Info {
         }
         out.some(" Server Version", "ServerVersion");
         out.some(" Storage Driver", "Driver");
-        for pair in self
-            .json
-            .get("DriverStatus")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for pair in self.json.get("DriverStatus").and_then(Json::as_array).into_iter().flatten() {
             out.line(&format!("  {}: {}", shown(&pair[0]), shown(&pair[1])));
         }
         out.some(" Logging Driver", "LoggingDriver");
@@ -143,11 +113,7 @@ impl Info {
         ] {
             out.some(label, key);
         }
-        let memory = self
-            .json
-            .get("MemTotal")
-            .and_then(Json::as_f64)
-            .unwrap_or_default();
+        let memory = self.json.get("MemTotal").and_then(Json::as_f64).unwrap_or_default();
         out.line(&format!(" Total Memory: {}", human::bytes(memory)));
         out.some(" Name", "Name");
         out.some(" ID", "ID");
@@ -166,16 +132,8 @@ impl Info {
 
     fn plugins(&self, out: &mut Out<'_>) {
         let words = |key: &str| {
-            let names = self
-                .json
-                .pointer(&format!("/Plugins/{key}"))
-                .and_then(Json::as_array);
-            names
-                .into_iter()
-                .flatten()
-                .map(shown)
-                .collect::<Vec<_>>()
-                .join(" ")
+            let names = self.json.pointer(&format!("/Plugins/{key}")).and_then(Json::as_array);
+            names.into_iter().flatten().map(shown).collect::<Vec<_>>().join(" ")
         };
         out.line(" Plugins:");
         out.line(&format!("  Volume: {}", words("Volume")));
@@ -188,12 +146,7 @@ impl Info {
     }
 
     fn runtimes(&self, out: &mut Out<'_>) {
-        if let Some(runtimes) = self
-            .json
-            .get("Runtimes")
-            .and_then(Json::as_object)
-            .filter(|names| !names.is_empty())
-        {
+        if let Some(runtimes) = self.json.get("Runtimes").and_then(Json::as_object).filter(|names| !names.is_empty()) {
             let names: Vec<&str> = runtimes.keys().map(String::as_str).collect();
             out.line(&format!(" Runtimes: {}", names.join(" ")));
             out.always(" Default Runtime", "DefaultRuntime");
@@ -202,19 +155,13 @@ impl Info {
             return;
         }
         out.always(" Init Binary", "InitBinary");
-        for (label, pointer) in [
-            (" containerd version", "/ContainerdCommit/ID"),
-            (" runc version", "/RuncCommit/ID"),
-            (" init version", "/InitCommit/ID"),
-        ] {
+        for (label, pointer) in
+            [(" containerd version", "/ContainerdCommit/ID"), (" runc version", "/RuncCommit/ID"), (" init version", "/InitCommit/ID")]
+        {
             let text = self.json.pointer(pointer).map(shown).unwrap_or_default();
             out.line(format!("{label}: {text}").trim_end());
         }
-        let options = self
-            .json
-            .get("SecurityOptions")
-            .and_then(Json::as_array)
-            .filter(|options| !options.is_empty());
+        let options = self.json.get("SecurityOptions").and_then(Json::as_array).filter(|options| !options.is_empty());
         let Some(options) = options else { return };
         out.line(" Security Options:");
         for option in options.iter().filter_map(Json::as_str) {
@@ -231,34 +178,18 @@ impl Info {
 
     fn registries(&self, out: &mut Out<'_>) {
         let part = |key: &str| self.json.pointer(&format!("/RegistryConfig/{key}"));
-        let insecure = part("IndexConfigs")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten();
-        let insecure = insecure
-            .filter(|(_, index)| index.get("Secure") == Some(&Json::Bool(false)))
-            .map(|(name, _)| name.clone());
-        let networks = part("InsecureRegistryCIDRs")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .map(shown);
+        let insecure = part("IndexConfigs").and_then(Json::as_object).into_iter().flatten();
+        let insecure = insecure.filter(|(_, index)| index.get("Secure") == Some(&Json::Bool(false))).map(|(name, _)| name.clone());
+        let networks = part("InsecureRegistryCIDRs").and_then(Json::as_array).into_iter().flatten().map(shown);
         let all: Vec<String> = insecure.chain(networks).collect();
         if !all.is_empty() {
             out.line(" Insecure Registries:");
             all.iter().for_each(|name| out.line(&format!("  {name}")));
         }
-        let mirrors: Vec<String> = part("Mirrors")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .map(shown)
-            .collect();
+        let mirrors: Vec<String> = part("Mirrors").and_then(Json::as_array).into_iter().flatten().map(shown).collect();
         if !mirrors.is_empty() {
             out.line(" Registry Mirrors:");
-            mirrors
-                .iter()
-                .for_each(|name| out.line(&format!("  {name}")));
+            mirrors.iter().for_each(|name| out.line(&format!("  {name}")));
         }
     }
 }
@@ -288,19 +219,10 @@ impl Out<'_> {
     }
 
     fn list(&mut self, title: &str, key: &str) {
-        let items: Vec<String> = self
-            .json
-            .get(key)
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .map(shown)
-            .collect();
+        let items: Vec<String> = self.json.get(key).and_then(Json::as_array).into_iter().flatten().map(shown).collect();
         if !items.is_empty() {
             self.line(title);
-            items
-                .iter()
-                .for_each(|item| self.line(&format!("  {item}")));
+            items.iter().for_each(|item| self.line(&format!("  {item}")));
         }
     }
 }
@@ -315,10 +237,7 @@ fn shown(json: &Json) -> String {
 
 /// The swarm's part; nothing of a host that is in none.
 fn swarm(out: &mut String, info: &SwarmInfo) {
-    if matches!(
-        info.local_node_state,
-        LocalNodeState::Inactive | LocalNodeState::Locked
-    ) {
+    if matches!(info.local_node_state, LocalNodeState::Inactive | LocalNodeState::Locked) {
         return;
     }
     let _ = writeln!(out, "  NodeID: {}", info.node_id);
@@ -326,19 +245,12 @@ fn swarm(out: &mut String, info: &SwarmInfo) {
         let _ = writeln!(out, "  Error: {}", info.error);
     }
     let _ = writeln!(out, "  Is Manager: {}", info.control_available);
-    let works = info.control_available
-        && info.error.is_empty()
-        && info.local_node_state != LocalNodeState::Error;
+    let works = info.control_available && info.error.is_empty() && info.local_node_state != LocalNodeState::Error;
     if let Some(cluster) = info.cluster.as_ref().filter(|_| works) {
         cluster_part(out, info, cluster);
     }
     let _ = writeln!(out, "  Node Address: {}", info.node_addr);
-    let mut managers: Vec<&str> = info
-        .remote_managers
-        .iter()
-        .flatten()
-        .map(|manager| manager.addr.as_str())
-        .collect();
+    let mut managers: Vec<&str> = info.remote_managers.iter().flatten().map(|manager| manager.addr.as_str()).collect();
     managers.sort_unstable();
     if !managers.is_empty() {
         let _ = writeln!(out, "  Manager Addresses:");
@@ -358,11 +270,7 @@ fn cluster_part(out: &mut String, info: &SwarmInfo, cluster: &Swarm) {
     line(format!("  Managers: {}", info.managers));
     line(format!("  Nodes: {}", info.nodes));
     if !cluster.default_addr_pool.is_empty() {
-        let pools: String = cluster
-            .default_addr_pool
-            .iter()
-            .map(|pool| format!("{pool}  "))
-            .collect();
+        let pools: String = cluster.default_addr_pool.iter().map(|pool| format!("{pool}  ")).collect();
         line(format!("  Default Address Pool: {pools}"));
         line(format!("  SubnetSize: {}", cluster.subnet_size));
     }
@@ -370,53 +278,29 @@ fn cluster_part(out: &mut String, info: &SwarmInfo, cluster: &Swarm) {
         line(format!("  Data Path Port: {}", cluster.data_path_port));
     }
     line("  Orchestration:".to_owned());
-    let limit = spec
-        .orchestration
-        .task_history_retention_limit
-        .unwrap_or_default();
+    let limit = spec.orchestration.task_history_retention_limit.unwrap_or_default();
     line(format!("   Task History Retention Limit: {limit}"));
     line("  Raft:".to_owned());
-    line(format!(
-        "   Snapshot Interval: {}",
-        spec.raft.snapshot_interval
-    ));
+    line(format!("   Snapshot Interval: {}", spec.raft.snapshot_interval));
     if let Some(kept) = spec.raft.keep_old_snapshots {
         line(format!("   Number of Old Snapshots to Retain: {kept}"));
     }
     line(format!("   Heartbeat Tick: {}", spec.raft.heartbeat_tick));
     line(format!("   Election Tick: {}", spec.raft.election_tick));
     line("  Dispatcher:".to_owned());
-    line(format!(
-        "   Heartbeat Period: {}",
-        human::duration(spec.dispatcher.heartbeat_period)
-    ));
+    line(format!("   Heartbeat Period: {}", human::duration(spec.dispatcher.heartbeat_period)));
     line("  CA Configuration:".to_owned());
-    line(format!(
-        "   Expiry Duration: {}",
-        human::duration(spec.ca_config.node_cert_expiry)
-    ));
+    line(format!("   Expiry Duration: {}", human::duration(spec.ca_config.node_cert_expiry)));
     line(format!("   Force Rotate: {}", spec.ca_config.force_rotate));
     if !spec.ca_config.signing_ca_cert.trim().is_empty() {
-        line(format!(
-            "   Signing CA Certificate: \n{}\n",
-            spec.ca_config.signing_ca_cert.trim()
-        ));
+        line(format!("   Signing CA Certificate: \n{}\n", spec.ca_config.signing_ca_cert.trim()));
     }
     if !spec.ca_config.external_cas.is_empty() {
         line("   External CAs:".to_owned());
-        spec.ca_config
-            .external_cas
-            .iter()
-            .for_each(|ca| line(format!("     {}: {}", ca.protocol, ca.url)));
+        spec.ca_config.external_cas.iter().for_each(|ca| line(format!("     {}: {}", ca.protocol, ca.url)));
     }
-    line(format!(
-        "  Autolock Managers: {}",
-        spec.encryption_config.auto_lock_managers
-    ));
-    line(format!(
-        "  Root Rotation In Progress: {}",
-        cluster.root_rotation_in_progress
-    ));
+    line(format!("  Autolock Managers: {}", spec.encryption_config.auto_lock_managers));
+    line(format!("  Root Rotation In Progress: {}", cluster.root_rotation_in_progress));
 }
 
 #[cfg(test)]
@@ -481,14 +365,9 @@ mod tests {
 
     #[test]
     fn a_worker_shows_little_and_a_host_outside_nothing() {
-        let text = shown_swarm(
-            json!({"NodeID": "n".repeat(25), "NodeAddr": "10.0.0.3", "LocalNodeState": "error",
-            "Error": "no managers", "RemoteManagers": null}),
-        );
-        assert_eq!(
-            text,
-            "  NodeID: nnnnnnnnnnnnnnnnnnnnnnnnn\n  Error: no managers\n  Is Manager: false\n  Node Address: 10.0.0.3\n"
-        );
+        let text = shown_swarm(json!({"NodeID": "n".repeat(25), "NodeAddr": "10.0.0.3", "LocalNodeState": "error",
+            "Error": "no managers", "RemoteManagers": null}));
+        assert_eq!(text, "  NodeID: nnnnnnnnnnnnnnnnnnnnnnnnn\n  Error: no managers\n  Is Manager: false\n  Node Address: 10.0.0.3\n");
         assert_eq!(shown_swarm(json!({"LocalNodeState": "inactive"})), "");
     }
 }

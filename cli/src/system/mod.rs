@@ -54,11 +54,7 @@ pub(crate) struct CompletionArgs {
 ///
 /// # Errors
 /// On wrong arguments, and if the daemon does not answer.
-pub(crate) async fn run(
-    command: SystemCommand,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(crate) async fn run(command: SystemCommand, invocation: &Invocation, session: &Session) -> Outcome {
     match command {
         SystemCommand::DialStdio(args) => {
             invocation.no_args(&args.args)?;
@@ -72,19 +68,13 @@ pub(crate) async fn run(
 ///
 /// # Errors
 /// On shells without one.
-pub(crate) fn completion(
-    args: &CompletionArgs,
-    invocation: &Invocation,
-    tree: &mut clap::Command,
-) -> Outcome {
+pub(crate) fn completion(args: &CompletionArgs, invocation: &Invocation, tree: &mut clap::Command) -> Outcome {
     let shell = match invocation.one_arg(&args.args)? {
         "bash" => Shell::Bash,
         "zsh" => Shell::Zsh,
         "fish" => Shell::Fish,
         other => {
-            return Err(Failure::new(format!(
-                "unsupported shell {other:?}: use bash, zsh or fish"
-            )));
+            return Err(Failure::new(format!("unsupported shell {other:?}: use bash, zsh or fish")));
         }
     };
     let mut script = Vec::new();

@@ -13,11 +13,7 @@ use swarm_template::{Functions, List, ObjectKind, Struct, Template, Value, clien
 ///
 /// # Errors
 /// If the daemon does not answer; this program's version is shown nevertheless.
-pub(crate) async fn version(
-    args: &FormatArgs,
-    invocation: &Invocation,
-    session: &Session,
-) -> Outcome {
+pub(crate) async fn version(args: &FormatArgs, invocation: &Invocation, session: &Session) -> Outcome {
     invocation.no_args(&args.args)?;
     let template = match args.format.as_deref().filter(|format| !format.is_empty()) {
         None => None,
@@ -30,24 +26,14 @@ pub(crate) async fn version(
         .transpose()
         .map_err(|e| Failure::template(format!("template parsing error: {e}")))?;
     let api_version = session.api.version().await.to_string();
-    let server = session
-        .api
-        .get::<Json>("/version")
-        .await
-        .map(with_readable_times);
+    let server = session.api.get::<Json>("/version").await.map(with_readable_times);
     let text = match template {
         None => pretty(&session.context, &api_version, server.as_ref().ok()),
         Some(template) => {
             let data = Struct::new("system.versionInfo")
                 .field("Client", client(&session.context, &api_version))
-                .field(
-                    "Server",
-                    server.as_ref().map_or_else(|_| nil_server(), self::server),
-                );
-            template
-                .render(&data.into())
-                .map_err(|e| Failure::new(format!("template parsing error: {e}")))?
-                + "\n"
+                .field("Server", server.as_ref().map_or_else(|_| nil_server(), self::server));
+            template.render(&data.into()).map_err(|e| Failure::new(format!("template parsing error: {e}")))? + "\n"
         }
     };
     print(&text)?;
@@ -92,11 +78,7 @@ const SERVER_TEXTS: [(&str, &str); 9] = [
 
 fn server(json: &Json) -> Value {
     let any = |key: &str| json.get(key).map_or(Value::Nil, Value::from);
-    let components = json
-        .get("Components")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten();
+    let components = json.get("Components").and_then(Json::as_array).into_iter().flatten();
     let components = components
         .map(|component| {
             let typed = ObjectKind::ComponentVersion.typed(&component.to_string());
@@ -105,33 +87,16 @@ fn server(json: &Json) -> Value {
         .collect();
     let mut server = Struct::pointer(SERVER)
         .optional_field("Platform", any("Platform"))
-        .optional_field(
-            "Components",
-            List::new("[]types.ComponentVersion", components),
-        );
+        .optional_field("Components", List::new("[]types.ComponentVersion", components));
     for (name, member) in SERVER_TEXTS {
-        server = server
-            .optional_field(name, text(json, member))
-            .json_name(member);
+        server = server.optional_field(name, text(json, member)).json_name(member);
     }
-    server
-        .optional_field(
-            "Experimental",
-            json.get("Experimental")
-                .and_then(Json::as_bool)
-                .unwrap_or_default(),
-        )
-        .into()
+    server.optional_field("Experimental", json.get("Experimental").and_then(Json::as_bool).unwrap_or_default()).into()
 }
 
 /// The engine's time of building as Docker's client shows it.
 fn with_readable_times(mut server: Json) -> Json {
-    for component in server
-        .get_mut("Components")
-        .and_then(Json::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for component in server.get_mut("Components").and_then(Json::as_array_mut).into_iter().flatten() {
         if let Some(Json::String(built)) = component.pointer_mut("/Details/BuildTime") {
             if let Ok(time) = built.parse::<jiff::Timestamp>() {
                 *built = time.strftime("%a %b %e %H:%M:%S %Y").to_string();
@@ -159,21 +124,10 @@ fn pretty(context: &str, api_version: &str, server: Option<&Json>) -> String {
     row(&mut out, 1, "OS/Arch", &format!("{os}/{arch}"));
     row(&mut out, 1, "Context", context);
     let Some(server) = server else { return out };
-    let platform = server
-        .get("Platform")
-        .map_or("", |platform| text(platform, "Name"));
-    let _ = writeln!(
-        out,
-        "\nServer:{}{platform}",
-        if platform.is_empty() { "" } else { " " }
-    );
+    let platform = server.get("Platform").map_or("", |platform| text(platform, "Name"));
+    let _ = writeln!(out, "\nServer:{}{platform}", if platform.is_empty() { "" } else { " " });
     let mut has_engine = false;
-    for component in server
-        .get("Components")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for component in server.get("Components").and_then(Json::as_array).into_iter().flatten() {
         let name = text(component, "Name");
         has_engine |= name == "Engine";
         let nothing = Json::Null;
@@ -197,21 +151,12 @@ fn pretty(context: &str, api_version: &str, server: Option<&Json>) -> String {
 }
 
 fn engine(out: &mut String, details: &Json) {
-    let api = format!(
-        "{} (minimum version {})",
-        text(details, "ApiVersion"),
-        text(details, "MinAPIVersion")
-    );
+    let api = format!("{} (minimum version {})", text(details, "ApiVersion"), text(details, "MinAPIVersion"));
     row(out, 2, "API version", &api);
     row(out, 2, "Go version", text(details, "GoVersion"));
     row(out, 2, "Git commit", text(details, "GitCommit"));
     row(out, 2, "Built", text(details, "BuildTime"));
-    row(
-        out,
-        2,
-        "OS/Arch",
-        &format!("{}/{}", text(details, "Os"), text(details, "Arch")),
-    );
+    row(out, 2, "OS/Arch", &format!("{}/{}", text(details, "Os"), text(details, "Arch")));
     let experimental = match details.get("Experimental") {
         Some(Json::String(word)) => word.clone(),
         Some(Json::Bool(on)) => on.to_string(),

@@ -55,35 +55,19 @@ fn a_new_service_is_waited_for() {
              verify: Waiting 1 seconds to verify that tasks are stable...\nverify: Service {service} converged\n"
         )
     );
-    assert_eq!(
-        daemon.run("service create --no-resolve-image -q img"),
-        Run::ok(&format!("{service}\n"))
-    );
+    assert_eq!(daemon.run("service create --no-resolve-image -q img"), Run::ok(&format!("{service}\n")));
 }
 
 #[test]
 fn an_interrupt_ends_the_waiting_but_not_the_change() {
     let daemon = converging(|_| "preparing");
     let mut command = daemon.command("service create --no-resolve-image img");
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let started = Instant::now();
     // At the second look, what the first one saw is printed.
-    let looks = || {
-        daemon
-            .calls()
-            .iter()
-            .filter(|call| call.route == "GET /tasks")
-            .count()
-    };
+    let looks = || daemon.calls().iter().filter(|call| call.route == "GET /tasks").count();
     while looks() < 2 {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "the program did not look twice"
-        );
+        assert!(started.elapsed() < Duration::from_secs(20), "the program did not look twice");
         std::thread::yield_now();
     }
     let pid = rustix::process::Pid::from_child(&child);
@@ -104,28 +88,14 @@ fn an_interrupt_ends_the_waiting_but_not_the_change() {
 fn dial_stdio_passes_bytes_on_in_both_directions() {
     let daemon = Daemon::new(|_| Some((200, "\"answer\"".to_owned())));
     let mut command = daemon.command("system dial-stdio");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("starts");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
     let mut stdin = child.stdin.take().expect("is piped");
-    stdin
-        .write_all(b"GET /v1.50/info HTTP/1.1\r\nHost: x\r\n\r\n")
-        .expect("is read");
+    stdin.write_all(b"GET /v1.50/info HTTP/1.1\r\nHost: x\r\n\r\n").expect("is read");
     // The end of standard input reaches the daemon, which closes the connection after its answer.
     drop(stdin);
     let mut answer = String::new();
-    child
-        .stdout
-        .take()
-        .expect("is piped")
-        .read_to_string(&mut answer)
-        .expect("is text");
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n\"answer\""),
-        "{answer}"
-    );
+    child.stdout.take().expect("is piped").read_to_string(&mut answer).expect("is text");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n\"answer\""), "{answer}");
     assert!(child.wait().expect("ends").success());
     assert_eq!(daemon.calls()[0].route, "GET /info");
 }
@@ -140,22 +110,8 @@ fn a_registry_that_does_not_answer_is_not_waited_for_long() {
     });
     let started = Instant::now();
     let mut command = daemon.command("service create -d img");
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let warned = Run::of(&child.wait_with_output().expect("ends"));
-    assert!(
-        warned
-            .err
-            .starts_with("image img:latest could not be accessed on a registry"),
-        "{}",
-        warned.err
-    );
-    assert!(
-        started.elapsed() < Duration::from_secs(30),
-        "it took {:?}",
-        started.elapsed()
-    );
+    assert!(warned.err.starts_with("image img:latest could not be accessed on a registry"), "{}", warned.err);
+    assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
 }

@@ -76,11 +76,7 @@ impl Client {
         let target = endpoint.clone();
         let connector = tower::service_fn(move |_: Uri| {
             let target = target.clone();
-            async move {
-                dial(&target)
-                    .await
-                    .map(|connection| PoolIo(TokioIo::new(connection)))
-            }
+            async move { dial(&target).await.map(|connection| PoolIo(TokioIo::new(connection))) }
         });
         let mut headers: HeaderMap = options
             .headers
@@ -93,22 +89,10 @@ impl Client {
         let user_agent = options
             .user_agent
             .and_then(|name| HeaderValue::from_str(&name).ok())
-            .unwrap_or(HeaderValue::from_static(concat!(
-                "swarm/",
-                env!("CARGO_PKG_VERSION")
-            )));
+            .unwrap_or(HeaderValue::from_static(concat!("swarm/", env!("CARGO_PKG_VERSION"))));
         headers.insert(USER_AGENT, user_agent);
-        let pool =
-            PoolClient::builder(TokioExecutor::new()).build(BoxCloneSyncService::new(connector));
-        Client {
-            inner: Arc::new(Inner {
-                endpoint,
-                headers,
-                pinned: options.version,
-                negotiated: OnceCell::new(),
-                pool,
-            }),
-        }
+        let pool = PoolClient::builder(TokioExecutor::new()).build(BoxCloneSyncService::new(connector));
+        Client { inner: Arc::new(Inner { endpoint, headers, pinned: options.version, negotiated: OnceCell::new(), pool }) }
     }
 
     /// The endpoint.
@@ -179,24 +163,10 @@ impl Client {
     }
 
     /// Sends a request to `path` and waits for the head of the answer.
-    pub(crate) async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response, ClientError> {
+    pub(crate) async fn exchange(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Response, ClientError> {
         let endpoint = &self.inner.endpoint;
-        let url = format!(
-            "{}://{}{}{path}",
-            endpoint.scheme(),
-            endpoint.authority(),
-            endpoint.base_path
-        );
-        let mut request = Request::builder()
-            .method(&method)
-            .uri(&url)
-            .body(Full::new(body))?;
+        let url = format!("{}://{}{}{path}", endpoint.scheme(), endpoint.authority(), endpoint.base_path);
+        let mut request = Request::builder().method(&method).uri(&url).body(Full::new(body))?;
         *request.headers_mut() = self.inner.headers.clone();
         // Ours come last: users cannot change what a request needs.
         request.headers_mut().extend(headers);
@@ -216,11 +186,7 @@ impl Client {
             Some(source) => broken_reason(source, self.inner.endpoint.scheme()),
             None => error.to_string(),
         };
-        ClientError::Broken {
-            method: go_method(method),
-            url,
-            reason,
-        }
+        ClientError::Broken { method: go_method(method), url, reason }
     }
 }
 
@@ -257,9 +223,7 @@ fn go_method(method: &Method) -> String {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("endpoint", &self.inner.endpoint)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("endpoint", &self.inner.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -285,21 +249,13 @@ impl PoolConnection for PoolIo {
 }
 
 impl hyper::rt::Read for PoolIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: hyper::rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl hyper::rt::Write for PoolIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

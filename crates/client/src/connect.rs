@@ -39,68 +39,42 @@ pub async fn dial(endpoint: &Endpoint) -> Result<Connection, ConnectError> {
     match &endpoint.transport {
         Transport::Unix { path } => unix(path, name).await,
         Transport::Tcp { host, port, tls } => tcp(host, *port, tls.as_ref(), name).await,
-        Transport::Ssh(target) => SshStream::spawn(target)
-            .map(Connection::new)
-            .map_err(|source| ConnectError::Ssh {
-                endpoint: name,
-                source: Arc::new(source),
-            }),
+        Transport::Ssh(target) => {
+            SshStream::spawn(target).map(Connection::new).map_err(|source| ConnectError::Ssh { endpoint: name, source: Arc::new(source) })
+        }
     }
 }
 
 async fn unix(path: &Path, endpoint: String) -> Result<Connection, ConnectError> {
-    in_time(UnixStream::connect(path))
-        .await
-        .map(Connection::new)
-        .map_err(|source| {
-            let source = Arc::new(source);
-            match source.kind() {
-                io::ErrorKind::PermissionDenied => ConnectError::Permission { endpoint, source },
-                _ => ConnectError::Unreachable { endpoint, source },
-            }
-        })
+    in_time(UnixStream::connect(path)).await.map(Connection::new).map_err(|source| {
+        let source = Arc::new(source);
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => ConnectError::Permission { endpoint, source },
+            _ => ConnectError::Unreachable { endpoint, source },
+        }
+    })
 }
 
-async fn tcp(
-    host: &str,
-    port: u16,
-    tls: Option<&TlsMaterial>,
-    endpoint: String,
-) -> Result<Connection, ConnectError> {
-    let config = tls
-        .map(|material| material.client_config().map(Arc::new))
-        .transpose()
-        .map_err(|error| ConnectError::Tls(Arc::new(error)))?;
-    let stream = in_time(TcpStream::connect((host, port)))
-        .await
-        .map_err(|source| {
-            let endpoint = endpoint.clone();
-            let source = Arc::new(source);
-            match source.kind() {
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut => {
-                    ConnectError::Unreachable { endpoint, source }
-                }
-                _ => ConnectError::Dial { endpoint, source },
-            }
-        })?;
+async fn tcp(host: &str, port: u16, tls: Option<&TlsMaterial>, endpoint: String) -> Result<Connection, ConnectError> {
+    let config =
+        tls.map(|material| material.client_config().map(Arc::new)).transpose().map_err(|error| ConnectError::Tls(Arc::new(error)))?;
+    let stream = in_time(TcpStream::connect((host, port))).await.map_err(|source| {
+        let endpoint = endpoint.clone();
+        let source = Arc::new(source);
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut => ConnectError::Unreachable { endpoint, source },
+            _ => ConnectError::Dial { endpoint, source },
+        }
+    })?;
     // Requests are small and wait for their answer; without this they also wait for each other.
-    let dial_error = |source| ConnectError::Dial {
-        endpoint: endpoint.clone(),
-        source: Arc::new(source),
-    };
+    let dial_error = |source| ConnectError::Dial { endpoint: endpoint.clone(), source: Arc::new(source) };
     stream.set_nodelay(true).map_err(dial_error)?;
     let Some(config) = config else {
         return Ok(Connection::new(stream));
     };
-    let handshake_error = |reason: String| ConnectError::Handshake {
-        endpoint: endpoint.clone(),
-        reason,
-    };
-    let name = ServerName::try_from(host.to_string())
-        .map_err(|error| handshake_error(error.to_string()))?;
-    let stream = in_time(TlsConnector::from(config).connect(name, stream))
-        .await
-        .map_err(|error| handshake_error(tls_reason(&error)))?;
+    let handshake_error = |reason: String| ConnectError::Handshake { endpoint: endpoint.clone(), reason };
+    let name = ServerName::try_from(host.to_string()).map_err(|error| handshake_error(error.to_string()))?;
+    let stream = in_time(TlsConnector::from(config).connect(name, stream)).await.map_err(|error| handshake_error(tls_reason(&error)))?;
     Ok(Connection::new(stream))
 }
 
@@ -117,20 +91,14 @@ pub(crate) fn tls_reason(error: &(dyn std::error::Error + 'static)) -> String {
         return error.to_string();
     };
     match tls {
-        rustls::Error::InvalidMessage(_) => {
-            "http: server gave HTTP response to HTTPS client".into()
-        }
+        rustls::Error::InvalidMessage(_) => "http: server gave HTTP response to HTTPS client".into(),
         rustls::Error::InvalidCertificate(reason) => {
             let reason = match reason {
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                    "certificate signed by unknown authority".to_string()
-                }
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => "certificate signed by unknown authority".to_string(),
                 CertificateError::Expired
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. } => {
-                    "certificate has expired or is not yet valid".to_string()
-                }
+                | CertificateError::NotValidYetContext { .. } => "certificate has expired or is not yet valid".to_string(),
                 other => other.to_string(),
             };
             format!("tls: failed to verify certificate: x509: {reason}")
@@ -144,18 +112,14 @@ pub(crate) fn tls_reason(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The TLS error within `error`, if it is the cause.
-pub(crate) fn find_tls_error<'e>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> Option<&'e rustls::Error> {
+pub(crate) fn find_tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Some(tls);
         }
         // An I/O error does not count the error it wraps as its source.
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inner {
             Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
             None => error.source(),
@@ -177,21 +141,13 @@ impl std::fmt::Debug for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

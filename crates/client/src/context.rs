@@ -79,9 +79,7 @@ struct DockerEndpoint {
 impl ContextStore {
     /// The contexts of the configuration folder `config_dir`.
     pub fn new(config_dir: &Path) -> ContextStore {
-        ContextStore {
-            root: config_dir.join("contexts"),
-        }
+        ContextStore { root: config_dir.join("contexts") }
     }
 
     /// The endpoint of the context `name`.
@@ -91,21 +89,9 @@ impl ContextStore {
     pub fn endpoint(&self, name: &str) -> Result<Endpoint, ContextError> {
         let id = folder(name);
         let path = self.root.join("meta").join(&id).join("meta.json");
-        let text = fs::read(&path).map_err(|source| ContextError::NotFound {
-            name: name.into(),
-            path: path.clone(),
-            source,
-        })?;
-        let metadata: Metadata =
-            serde_json::from_slice(&text).map_err(|source| ContextError::Parse {
-                name: name.into(),
-                path,
-                source,
-            })?;
-        let docker = metadata
-            .endpoints
-            .docker
-            .ok_or_else(|| ContextError::NoEndpoint { name: name.into() })?;
+        let text = fs::read(&path).map_err(|source| ContextError::NotFound { name: name.into(), path: path.clone(), source })?;
+        let metadata: Metadata = serde_json::from_slice(&text).map_err(|source| ContextError::Parse { name: name.into(), path, source })?;
+        let docker = metadata.endpoints.docker.ok_or_else(|| ContextError::NoEndpoint { name: name.into() })?;
 
         let files = self.root.join("tls").join(&id).join("docker");
         let file = |file: &str| Some(files.join(file)).filter(|path| path.exists());
@@ -125,8 +111,5 @@ impl ContextStore {
 
 /// The name of a context's folder.
 fn folder(name: &str) -> String {
-    Sha256::digest(name.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -95,10 +95,7 @@ impl Endpoint {
 
     /// A unix socket.
     pub fn unix(path: impl Into<PathBuf>) -> Endpoint {
-        Endpoint {
-            transport: Transport::Unix { path: path.into() },
-            base_path: String::new(),
-        }
+        Endpoint { transport: Transport::Unix { path: path.into() }, base_path: String::new() }
     }
 
     /// Reads an address: `unix://PATH`, `tcp://HOST[:PORT][/BASE]`, `http://…`, `https://…`,
@@ -121,9 +118,7 @@ impl Endpoint {
             "http" => tcp(address, rest, None, PORT),
             "https" => tcp(address, rest, Some(tls.unwrap_or_default()), TLS_PORT),
             "ssh" => ssh(rest),
-            _ => Err(EndpointError::Format {
-                address: address.into(),
-            }),
+            _ => Err(EndpointError::Format { address: address.into() }),
         }
     }
 
@@ -170,62 +165,31 @@ impl fmt::Display for SshTarget {
 }
 
 fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn unix(path: &str) -> Result<Endpoint, EndpointError> {
     if path.contains("://") {
-        return Err(EndpointError::Scheme {
-            expected: "unix",
-            address: path.into(),
-        });
+        return Err(EndpointError::Scheme { expected: "unix", address: path.into() });
     }
-    Ok(Endpoint::unix(if path.is_empty() {
-        DEFAULT_SOCKET
-    } else {
-        path
-    }))
+    Ok(Endpoint::unix(if path.is_empty() { DEFAULT_SOCKET } else { path }))
 }
 
-fn tcp(
-    address: &str,
-    rest: &str,
-    tls: Option<TlsMaterial>,
-    default_port: u16,
-) -> Result<Endpoint, EndpointError> {
+fn tcp(address: &str, rest: &str, tls: Option<TlsMaterial>, default_port: u16) -> Result<Endpoint, EndpointError> {
     if rest.contains("://") {
-        return Err(EndpointError::Scheme {
-            expected: "tcp",
-            address: rest.into(),
-        });
+        return Err(EndpointError::Scheme { expected: "tcp", address: rest.into() });
     }
     let (authority, base_path) = match rest.find('/') {
         Some(at) => (&rest[..at], rest[at..].trim_end_matches('/')),
         None => (rest, ""),
     };
-    let (host, port) = split_port(authority).ok_or_else(|| EndpointError::Format {
-        address: address.into(),
-    })?;
+    let (host, port) = split_port(authority).ok_or_else(|| EndpointError::Format { address: address.into() })?;
     let port = match port {
         "" => default_port,
-        port => port.parse().map_err(|_| EndpointError::Port {
-            address: address.into(),
-            port: format!(":{port}"),
-        })?,
+        port => port.parse().map_err(|_| EndpointError::Port { address: address.into(), port: format!(":{port}") })?,
     };
     let host = if host.is_empty() { "localhost" } else { host };
-    Ok(Endpoint {
-        transport: Transport::Tcp {
-            host: host.into(),
-            port,
-            tls,
-        },
-        base_path: base_path.into(),
-    })
+    Ok(Endpoint { transport: Transport::Tcp { host: host.into(), port, tls }, base_path: base_path.into() })
 }
 
 /// Host without brackets, and port, empty if there is none.
@@ -250,9 +214,7 @@ fn ssh(rest: &str) -> Result<Endpoint, EndpointError> {
         return Err(invalid(format!("fragments are not allowed: {fragment:?}")));
     }
     if let Some((_, query)) = rest.split_once('?') {
-        return Err(invalid(format!(
-            "query parameters are not allowed: {query:?}"
-        )));
+        return Err(invalid(format!("query parameters are not allowed: {query:?}")));
     }
     let (authority, socket) = match rest.find('/') {
         Some(at) => (&rest[..at], &rest[at..]),
@@ -265,8 +227,7 @@ fn ssh(rest: &str) -> Result<Endpoint, EndpointError> {
     if user.is_some_and(|user| user.contains(':')) {
         return Err(invalid("plain-text password is not supported".into()));
     }
-    let (host, port) = split_port(authority)
-        .ok_or_else(|| invalid(format!("{authority:?} is not a host and port")))?;
+    let (host, port) = split_port(authority).ok_or_else(|| invalid(format!("{authority:?} is not a host and port")))?;
     if host.is_empty() {
         return Err(invalid("hostname is empty".into()));
     }
@@ -276,10 +237,7 @@ fn ssh(rest: &str) -> Result<Endpoint, EndpointError> {
     }
     let port = match port {
         "" => None,
-        port => Some(
-            port.parse()
-                .map_err(|_| invalid(format!("invalid port {port:?}")))?,
-        ),
+        port => Some(port.parse().map_err(|_| invalid(format!("invalid port {port:?}")))?),
     };
     let socket = (!socket.trim_matches('/').is_empty()).then(|| socket.to_string());
     Ok(Endpoint {

@@ -27,9 +27,7 @@ pub enum ClientError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The daemon refused it without a word; most likely it does not know the route.
-    #[error(
-        "request returned {status} for API route and version {url}, check if the server supports the requested API version"
-    )]
+    #[error("request returned {status} for API route and version {url}, check if the server supports the requested API version")]
     NoMessage {
         /// The HTTP status.
         status: StatusCode,
@@ -76,9 +74,7 @@ impl ClientError {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             ClientError::Api(error) => Some(error.status),
-            ClientError::NoMessage { status, .. } | ClientError::NotUpgraded { status, .. } => {
-                Some(*status)
-            }
+            ClientError::NoMessage { status, .. } | ClientError::NotUpgraded { status, .. } => Some(*status),
             ClientError::Connect(_)
             | ClientError::Broken { .. }
             | ClientError::Body { .. }
@@ -107,9 +103,7 @@ pub enum ConnectError {
         source: Arc<io::Error>,
     },
     /// The user may not open the socket.
-    #[error(
-        "permission denied while trying to connect to the Docker daemon socket at {endpoint}: {source}"
-    )]
+    #[error("permission denied while trying to connect to the Docker daemon socket at {endpoint}: {source}")]
     Permission {
         /// The address as users know it.
         endpoint: String,

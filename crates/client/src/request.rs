@@ -58,16 +58,13 @@ impl RequestBuilder {
         N: AsRef<str>,
         V: AsRef<str>,
     {
-        parameters.into_iter().fold(self, |request, (name, value)| {
-            request.query(name.as_ref(), value)
-        })
+        parameters.into_iter().fold(self, |request, (name, value)| request.query(name.as_ref(), value))
     }
 
     /// Sets a header, such as `X-Registry-Auth`.
     pub fn header(mut self, name: &str, value: &str) -> RequestBuilder {
-        let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(http::Error::from)
-            .and_then(|name| Ok((name, HeaderValue::from_str(value)?)));
+        let parsed =
+            HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from).and_then(|name| Ok((name, HeaderValue::from_str(value)?)));
         match parsed {
             Ok((name, value)) => {
                 self.headers.insert(name, value);
@@ -90,8 +87,7 @@ impl RequestBuilder {
 
     /// Sets the body to bytes of another type.
     pub fn body_of(mut self, content_type: &'static str, body: impl Into<Bytes>) -> RequestBuilder {
-        self.headers
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = body.into();
         self
     }
@@ -132,15 +128,10 @@ impl RequestBuilder {
     /// # Errors
     /// [`ClientError::NotUpgraded`] when it answers without doing so; see there for the rest.
     pub async fn upgrade(self, protocol: &str) -> Result<Upgraded, ClientError> {
-        let request = self
-            .header(CONNECTION.as_str(), "Upgrade")
-            .header(UPGRADE.as_str(), protocol);
+        let request = self.header(CONNECTION.as_str(), "Upgrade").header(UPGRADE.as_str(), protocol);
         let response = request.send().await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(ClientError::NotUpgraded {
-                protocol: protocol.into(),
-                status: response.status(),
-            });
+            return Err(ClientError::NotUpgraded { protocol: protocol.into(), status: response.status() });
         }
         response.into_upgraded().await
     }
@@ -162,12 +153,9 @@ impl RequestBuilder {
         let takes_body = matches!(self.method, Method::POST | Method::PUT);
         if takes_body && !self.headers.contains_key(CONTENT_TYPE) {
             // What docker's client says about an empty body.
-            self.headers
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         }
-        self.client
-            .exchange(self.method, &path, self.headers, self.body)
-            .await
+        self.client.exchange(self.method, &path, self.headers, self.body).await
     }
 }
 

@@ -15,32 +15,18 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The variables of this process; those that are not text are left out.
     pub fn of_process() -> Environment {
-        Environment(
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-        )
+        Environment(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
     }
 
     /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Environment {
-        Environment(
-            variables
-                .into_iter()
-                .map(|(k, v)| (k.into(), v.into()))
-                .collect(),
-        )
+        Environment(variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 }
 
@@ -93,18 +79,11 @@ const DEFAULT_CONTEXT: &str = "default";
 ///
 /// # Errors
 /// [`ResolveError`]
-pub fn resolve(
-    flags: &ConnectFlags,
-    environment: &Environment,
-    config: &ConfigFile,
-    config_dir: &Path,
-) -> Result<Endpoint, ResolveError> {
+pub fn resolve(flags: &ConnectFlags, environment: &Environment, config: &ConfigFile, config_dir: &Path) -> Result<Endpoint, ResolveError> {
     if flags.context.is_some() && !flags.hosts.is_empty() {
         return Err(ResolveError::Conflict);
     }
-    let host_variable = environment
-        .get("SWARM_HOST")
-        .or_else(|| environment.get("DOCKER_HOST"));
+    let host_variable = environment.get("SWARM_HOST").or_else(|| environment.get("DOCKER_HOST"));
     let context = match &flags.context {
         Some(context) => context.as_str(),
         None if !flags.hosts.is_empty() || host_variable.is_some() => DEFAULT_CONTEXT,
@@ -125,23 +104,13 @@ pub fn resolve(
     let tls = tls_material(flags, environment, config_dir)?;
     let host = host.trim();
     // With TLS asked for and no host, docker means its TLS port on this machine.
-    let host = if host.is_empty() && tls.is_some() {
-        "tcp://localhost:2376"
-    } else {
-        host
-    };
+    let host = if host.is_empty() && tls.is_some() { "tcp://localhost:2376" } else { host };
     Ok(Endpoint::parse(host, tls)?)
 }
 
 /// The certificates to use, if TLS is asked for by a flag or by `DOCKER_TLS_VERIFY`/`DOCKER_TLS`.
-fn tls_material(
-    flags: &ConnectFlags,
-    environment: &Environment,
-    config_dir: &Path,
-) -> Result<Option<TlsMaterial>, TlsError> {
-    let verify = flags
-        .tls_verify
-        .unwrap_or(environment.get("DOCKER_TLS_VERIFY").is_some());
+fn tls_material(flags: &ConnectFlags, environment: &Environment, config_dir: &Path) -> Result<Option<TlsMaterial>, TlsError> {
+    let verify = flags.tls_verify.unwrap_or(environment.get("DOCKER_TLS_VERIFY").is_some());
     let asked = flags.tls || flags.tls_verify.is_some() || environment.get("DOCKER_TLS").is_some();
     if !asked && !verify {
         return Ok(None);
@@ -151,15 +120,9 @@ fn tls_material(
         None => config_dir,
     };
     let default = |file: &str| dir.join(file);
-    let ca = flags
-        .tls_ca_cert
-        .clone()
-        .unwrap_or_else(|| default("ca.pem"));
+    let ca = flags.tls_ca_cert.clone().unwrap_or_else(|| default("ca.pem"));
     // A client certificate is only a must if the user names it.
-    let optional = |flag: &Option<PathBuf>, file: &str| {
-        flag.clone()
-            .or_else(|| Some(default(file)).filter(|path| path.exists()))
-    };
+    let optional = |flag: &Option<PathBuf>, file: &str| flag.clone().or_else(|| Some(default(file)).filter(|path| path.exists()));
     let cert = optional(&flags.tls_cert, "cert.pem");
     let key = optional(&flags.tls_key, "key.pem");
     let mut material = TlsMaterial::read(Some(&ca), cert.as_deref(), key.as_deref())?;

@@ -55,12 +55,7 @@ impl Response {
     /// # Errors
     /// [`ClientError::Body`]
     pub async fn bytes(self) -> Result<Bytes, ClientError> {
-        let body = self
-            .response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| body_error(&error))?;
+        let body = self.response.into_body().collect().await.map_err(|error| body_error(&error))?;
         Ok(body.to_bytes())
     }
 
@@ -82,9 +77,7 @@ impl Response {
 
     /// The body as it arrives, for logs and events. Dropping the stream closes the connection.
     pub fn stream(self) -> BodyStream {
-        BodyStream {
-            body: self.response.into_body(),
-        }
+        BodyStream { body: self.response.into_body() }
     }
 
     /// The answer itself, unless the daemon refused the request.
@@ -102,17 +95,13 @@ impl Response {
         let body = Limited::new(self.response.into_body(), ERROR_BYTES_MAX)
             .collect()
             .await
-            .map_err(|error| ClientError::Body {
-                reason: error.to_string(),
-            })?
+            .map_err(|error| ClientError::Body { reason: error.to_string() })?
             .to_bytes();
         if body.is_empty() {
             return Err(ClientError::NoMessage { status, url });
         }
         let message = if is_json {
-            serde_json::from_slice::<ErrorBody>(&body)
-                .map_err(ClientError::Json)?
-                .message
+            serde_json::from_slice::<ErrorBody>(&body).map_err(ClientError::Json)?.message
         } else {
             String::from_utf8_lossy(&body).into_owned()
         };
@@ -129,17 +118,13 @@ impl Response {
 
     pub(crate) async fn into_upgraded(self) -> Result<Upgraded, ClientError> {
         let upgraded = hyper::upgrade::on(self.response).await;
-        upgraded
-            .map(TokioIo::new)
-            .map_err(|error| body_error(&error))
+        upgraded.map(TokioIo::new).map_err(|error| body_error(&error))
     }
 }
 
 fn body_error(error: &hyper::Error) -> ClientError {
     let source = std::error::Error::source(error);
-    ClientError::Body {
-        reason: source.map_or_else(|| error.to_string(), ToString::to_string),
-    }
+    ClientError::Body { reason: source.map_or_else(|| error.to_string(), ToString::to_string) }
 }
 
 /// The body of an answer, piece by piece.

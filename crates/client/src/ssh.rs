@@ -41,12 +41,7 @@ impl SshStream {
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stderr = child.stderr.take().ok_or_else(missing)?;
         let command = format!("{program} {}", arguments.join(" "));
-        Ok(SshStream {
-            stdin: Some(stdin),
-            stdout,
-            ending: Box::pin(ending(child, stderr, command)),
-            ended: false,
-        })
+        Ok(SshStream { stdin: Some(stdin), stdout, ending: Box::pin(ending(child, stderr, command)), ended: false })
     }
 
     /// The reason why ssh ended, once it did.
@@ -111,11 +106,7 @@ fn quoted(text: &str) -> String {
 }
 
 impl AsyncRead for SshStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stdout).poll_read(cx, buf))?;
         if buf.filled().len() > before || buf.remaining() == 0 {
@@ -127,11 +118,7 @@ impl AsyncRead for SshStream {
 }
 
 impl AsyncWrite for SshStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Some(stdin) = &mut self.stdin else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
@@ -167,12 +154,7 @@ mod tests {
     use super::*;
 
     fn target(socket: Option<&str>) -> SshTarget {
-        SshTarget {
-            user: Some("me".into()),
-            host: "far".into(),
-            port: Some(2222),
-            socket: socket.map(str::to_string),
-        }
+        SshTarget { user: Some("me".into()), host: "far".into(), port: Some(2222), socket: socket.map(str::to_string) }
     }
 
     fn shell(script: &str) -> SshStream {
@@ -182,37 +164,15 @@ mod tests {
     #[test]
     fn remote_command_prefers_swarm() {
         let all = arguments(&target(None));
-        let fixed = [
-            "-o",
-            "ConnectTimeout=30",
-            "-T",
-            "-l",
-            "me",
-            "-p",
-            "2222",
-            "--",
-            "far",
-            "sh",
-            "-c",
-        ];
+        let fixed = ["-o", "ConnectTimeout=30", "-T", "-l", "me", "-p", "2222", "--", "far", "sh", "-c"];
         assert_eq!(all[..fixed.len()], fixed);
         assert_eq!(
             all[fixed.len()..],
-            [
-                "'if command -v swarm >/dev/null 2>&1; then exec swarm system dial-stdio; \
-              else exec docker system dial-stdio; fi'"
-            ]
+            ["'if command -v swarm >/dev/null 2>&1; then exec swarm system dial-stdio; \
+              else exec docker system dial-stdio; fi'"]
         );
-        let plain = SshTarget {
-            user: None,
-            host: "h".into(),
-            port: None,
-            socket: None,
-        };
-        assert_eq!(
-            arguments(&plain)[..5],
-            ["-o", "ConnectTimeout=30", "-T", "--", "h"]
-        );
+        let plain = SshTarget { user: None, host: "h".into(), port: None, socket: None };
+        assert_eq!(arguments(&plain)[..5], ["-o", "ConnectTimeout=30", "-T", "--", "h"]);
     }
 
     /// The remote shell must see the socket as one word, whatever is in it.
@@ -221,15 +181,9 @@ mod tests {
         let script = arguments(&target(Some("/a b/it's.sock"))).pop().unwrap();
         let fake = "swarm() { printf '%s|' \"$@\"; }";
         let run = format!("set -- {script}; {fake}; eval \"$(echo \"$1\" | sed 's/exec //g')\"");
-        let output = std::process::Command::new("sh")
-            .args(["-c", &run])
-            .output()
-            .unwrap();
+        let output = std::process::Command::new("sh").args(["-c", &run]).output().unwrap();
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(
-            shown, "--host=unix:///a b/it's.sock|system|dial-stdio|",
-            "{output:?}"
-        );
+        assert_eq!(shown, "--host=unix:///a b/it's.sock|system|dial-stdio|", "{output:?}");
     }
 
     #[tokio::test]
@@ -245,14 +199,8 @@ mod tests {
     #[tokio::test]
     async fn failing_command_is_named_with_what_it_said() {
         let mut stream = shell("echo no way >&2; exit 255");
-        let error = stream
-            .read_to_end(&mut Vec::new())
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(error.starts_with(
-            "command [sh -c echo no way >&2; exit 255] has exited with exit status 255"
-        ));
+        let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err().to_string();
+        assert!(error.starts_with("command [sh -c echo no way >&2; exit 255] has exited with exit status 255"));
         assert!(error.ends_with("stderr=no way\n"), "{error}");
     }
 }

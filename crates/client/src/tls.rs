@@ -63,38 +63,19 @@ pub(crate) fn go_reason(error: &io::Error) -> String {
 }
 
 /// Where a Linux distribution keeps the authorities it trusts.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+const SYSTEM_ROOTS: [&str; 4] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
 
 impl TlsMaterial {
     /// Reads the files that are given.
     ///
     /// # Errors
     /// [`TlsError::Read`]
-    pub fn read(
-        ca: Option<&Path>,
-        cert: Option<&Path>,
-        key: Option<&Path>,
-    ) -> Result<TlsMaterial, TlsError> {
+    pub fn read(ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>) -> Result<TlsMaterial, TlsError> {
         let read = |path: Option<&Path>| {
-            path.map(|path| {
-                fs::read(path).map_err(|source| TlsError::Read {
-                    path: path.into(),
-                    source,
-                })
-            })
-            .transpose()
+            path.map(|path| fs::read(path).map_err(|source| TlsError::Read { path: path.into(), source })).transpose()
         };
-        Ok(TlsMaterial {
-            ca: read(ca)?,
-            cert: read(cert)?,
-            key: read(key)?,
-            skip_verify: false,
-        })
+        Ok(TlsMaterial { ca: read(ca)?, cert: read(cert)?, key: read(key)?, skip_verify: false })
     }
 
     /// The configuration of connections made with this material.
@@ -103,22 +84,17 @@ impl TlsMaterial {
     /// [`TlsError`]
     pub(crate) fn client_config(&self) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let builder = if self.skip_verify {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
         } else {
             builder.with_root_certificates(self.roots()?)
         };
         let mut config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let chain = certificates("the client certificate", cert)?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Pem {
-                    what: "the client key",
-                    reason: error.to_string(),
-                })?;
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|error| TlsError::Pem { what: "the client key", reason: error.to_string() })?;
                 builder.with_client_auth_cert(chain, key)?
             }
             (None, None) => builder.with_no_client_auth(),
@@ -161,14 +137,8 @@ impl fmt::Debug for TlsMaterial {
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |reason: String| TlsError::Pem { what, reason };
-    let all = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    if all.is_empty() {
-        Err(wrong("no certificates in it".into()))
-    } else {
-        Ok(all)
-    }
+    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
+    if all.is_empty() { Err(wrong("no certificates in it".into())) } else { Ok(all) }
 }
 
 /// Takes whatever certificate the server shows; signatures are still checked.
@@ -210,8 +180,6 @@ impl ServerCertVerifier for AnyServer {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

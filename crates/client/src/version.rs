@@ -14,16 +14,10 @@ pub struct ApiVersion {
 
 impl ApiVersion {
     /// The newest version this client knows.
-    pub const NEWEST: ApiVersion = ApiVersion {
-        major: 1,
-        minor: 51,
-    };
+    pub const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 51 };
 
     /// What a daemon speaks that does not say: older ones than this are not in use.
-    pub const OLDEST: ApiVersion = ApiVersion {
-        major: 1,
-        minor: 24,
-    };
+    pub const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 24 };
 }
 
 /// Text that is no API version.
@@ -39,10 +33,7 @@ impl FromStr for ApiVersion {
     fn from_str(text: &str) -> Result<ApiVersion, InvalidVersion> {
         let parse = || {
             let (major, minor) = text.strip_prefix('v').unwrap_or(text).split_once('.')?;
-            Some(ApiVersion {
-                major: major.parse().ok()?,
-                minor: minor.parse().ok()?,
-            })
+            Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
         };
         parse().ok_or_else(|| InvalidVersion { text: text.into() })
     }

@@ -89,25 +89,16 @@ pub enum Denied {
 ///
 /// # Errors
 /// [`Denied`], to be told to the peer.
-pub fn permits(
-    allow: Allow,
-    peer: &Peer,
-    cluster_id: &str,
-    removed: impl FnOnce(&str) -> bool,
-) -> Result<(), Denied> {
+pub fn permits(allow: Allow, peer: &Peer, cluster_id: &str, removed: impl FnOnce(&str) -> bool) -> Result<(), Denied> {
     if allow == Allow::Anyone {
         return Ok(());
     }
     let identity = peer.identity().ok_or(Denied::NoCertificate)?;
     if identity.cluster_id != cluster_id {
-        return Err(Denied::OtherCluster {
-            cluster_id: cluster_id.to_owned(),
-        });
+        return Err(Denied::OtherCluster { cluster_id: cluster_id.to_owned() });
     }
     if removed(&identity.node_id) {
-        return Err(Denied::Removed {
-            node_id: identity.node_id.clone(),
-        });
+        return Err(Denied::Removed { node_id: identity.node_id.clone() });
     }
     match (allow, peer) {
         (Allow::ManagerOnly, Peer::Worker(_)) => Err(Denied::NotManager),

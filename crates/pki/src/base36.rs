@@ -39,10 +39,7 @@ pub(crate) fn encode<const IN: usize, const OUT: usize>(mut bytes: [u8; IN]) -> 
         }
         *digit = DIGITS[usize::from(rest)];
     }
-    debug_assert!(
-        bytes.iter().all(|byte| *byte == 0),
-        "OUT digits must suffice for IN bytes"
-    );
+    debug_assert!(bytes.iter().all(|byte| *byte == 0), "OUT digits must suffice for IN bytes");
     digits
 }
 

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
@@ -45,11 +44,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// The life of node certificates for the `NodeCertExpiry` of a cluster: values below the minimum,
 /// zero among them, mean the default.
 pub fn node_validity(node_cert_expiry: Duration) -> Duration {
-    if node_cert_expiry < NODE_VALIDITY_MIN {
-        NODE_VALIDITY_DEFAULT
-    } else {
-        node_cert_expiry
-    }
+    if node_cert_expiry < NODE_VALIDITY_MIN { NODE_VALIDITY_DEFAULT } else { node_cert_expiry }
 }
 
 /// A root authority cannot be made or read.
@@ -118,9 +113,7 @@ impl SignError {
     pub fn is_bad_request(&self) -> bool {
         match self {
             Self::Unreadable | Self::Signature | Self::NotP256 | Self::Name { .. } => true,
-            Self::Time | Self::RootExpired | Self::Random(_) | Self::Sign(_) | Self::IssuerName => {
-                false
-            }
+            Self::Time | Self::RootExpired | Self::Random(_) | Self::Sign(_) | Self::IssuerName => false,
         }
     }
 }
@@ -161,9 +154,7 @@ impl RootCa {
         params.not_after = certificate_time(start + ROOT_VALIDITY).ok_or(CaError::Time)?;
         params.serial_number = Some(serial_number()?);
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, ROOT_NAME);
+        params.distinguished_name.push(DnType::CommonName, ROOT_NAME);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Create)?;
@@ -194,13 +185,7 @@ impl RootCa {
             .ok_or(CaError::KeyMismatch)?;
         let key_pem = Zeroizing::new(pair.serialize_pem());
         let issuer = Issuer::from_ca_cert_der(&der, pair).map_err(CaError::Issuer)?;
-        Ok(Self {
-            roots,
-            issuer,
-            subject,
-            not_after,
-            key_pem,
-        })
+        Ok(Self { roots, issuer, subject, not_after, key_pem })
     }
 
     /// The bundle nodes trust.
@@ -225,29 +210,18 @@ impl RootCa {
     ///
     /// # Errors
     /// [`SignError`]; [`SignError::is_bad_request`] tells whose fault it is.
-    pub fn sign_csr(
-        &self,
-        csr_pem: &str,
-        subject: NodeSubject<'_>,
-        validity: Duration,
-        now: SystemTime,
-    ) -> Result<String, SignError> {
+    pub fn sign_csr(&self, csr_pem: &str, subject: NodeSubject<'_>, validity: Duration, now: SystemTime) -> Result<String, SignError> {
         let public_key = requested_key(csr_pem)?;
         if self.not_after <= now {
             return Err(SignError::RootExpired);
         }
         let start = now.checked_sub(NODE_BACKDATE).ok_or(SignError::Time)?;
-        let end = now
-            .checked_add(validity)
-            .ok_or(SignError::Time)?
-            .min(self.not_after);
+        let end = now.checked_add(validity).ok_or(SignError::Time)?.min(self.not_after);
         let mut params = node_params(subject)?;
         params.not_before = certificate_time(start).ok_or(SignError::Time)?;
         params.not_after = certificate_time(end).ok_or(SignError::Time)?;
         params.serial_number = Some(serial_number()?);
-        let certificate = params
-            .signed_by(&public_key, &self.issuer)
-            .map_err(SignError::Sign)?;
+        let certificate = params.signed_by(&public_key, &self.issuer).map_err(SignError::Sign)?;
         self.check_issuer_name(certificate.der())?;
         Ok(certificate.pem())
     }
@@ -264,9 +238,7 @@ impl RootCa {
 
 impl fmt::Debug for RootCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RootCa")
-            .field("digest", &self.roots.digest())
-            .finish_non_exhaustive()
+        f.debug_struct("RootCa").field("digest", &self.roots.digest()).finish_non_exhaustive()
     }
 }
 
@@ -283,33 +255,15 @@ fn node_params(subject: NodeSubject<'_>) -> Result<CertificateParams, SignError>
 
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, subject.cluster_id);
-    params
-        .distinguished_name
-        .push(DnType::OrganizationalUnitName, unit);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, subject.node_id);
-    params.subject_alt_names = names
-        .into_iter()
-        .map(|name| {
-            Ia5String::try_from(name)
-                .map(SanType::DnsName)
-                .map_err(SignError::Sign)
-        })
-        .collect::<Result<_, _>>()?;
+    params.distinguished_name.push(DnType::OrganizationName, subject.cluster_id);
+    params.distinguished_name.push(DnType::OrganizationalUnitName, unit);
+    params.distinguished_name.push(DnType::CommonName, subject.node_id);
+    params.subject_alt_names =
+        names.into_iter().map(|name| Ia5String::try_from(name).map(SanType::DnsName).map_err(SignError::Sign)).collect::<Result<_, _>>()?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-    ];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }
 
@@ -319,37 +273,20 @@ fn node_params(subject: NodeSubject<'_>) -> Result<CertificateParams, SignError>
 /// The names with a meaning are refused: a node called `swarm-ca` could pose as the authority.
 fn check_name(name: &str) -> Result<(), SignError> {
     let fits = (1..=NAME_CHARS_MAX).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
         && !name.to_ascii_lowercase().starts_with("swarm-");
-    if fits {
-        Ok(())
-    } else {
-        Err(SignError::Name {
-            name: name.to_owned(),
-        })
-    }
+    if fits { Ok(()) } else { Err(SignError::Name { name: name.to_owned() }) }
 }
 
 /// The public key of a signing request, after checking that the requester holds its other half.
 fn requested_key(csr_pem: &str) -> Result<SubjectPublicKeyInfo, SignError> {
-    let der = CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes())
-        .map_err(|_| SignError::Unreadable)?;
+    let der = CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|_| SignError::Unreadable)?;
     let Ok(([], request)) = X509CertificationRequest::from_der(&der) else {
         return Err(SignError::Unreadable);
     };
-    request
-        .verify_signature()
-        .map_err(|_| SignError::Signature)?;
-    let public_key =
-        SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw)
-            .map_err(|_| SignError::NotP256)?;
-    if public_key.algorithm() == &PKCS_ECDSA_P256_SHA256 {
-        Ok(public_key)
-    } else {
-        Err(SignError::NotP256)
-    }
+    request.verify_signature().map_err(|_| SignError::Signature)?;
+    let public_key = SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw).map_err(|_| SignError::NotP256)?;
+    if public_key.algorithm() == &PKCS_ECDSA_P256_SHA256 { Ok(public_key) } else { Err(SignError::NotP256) }
 }
 
 /// A positive serial number of 126 random bits: no two certificates share one, also when they

@@ -51,17 +51,9 @@ impl Credentials {
         if leaf.public_key().raw != key.public_key() {
             return Err(CredentialsError::KeyMismatch);
         }
-        let signer = provider()
-            .key_provider
-            .load_private_key(key.to_der())
-            .map_err(CredentialsError::Key)?;
+        let signer = provider().key_provider.load_private_key(key.to_der()).map_err(CredentialsError::Key)?;
         let certified = Arc::new(CertifiedKey::new(chain, signer));
-        Ok(Self {
-            chain_pem: chain_pem.into(),
-            key,
-            identity,
-            certified,
-        })
+        Ok(Self { chain_pem: chain_pem.into(), key, identity, certified })
     }
 
     /// The chain's PEM text, leaf first.

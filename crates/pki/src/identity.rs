@@ -28,9 +28,7 @@ impl Role {
     }
 
     fn from_organizational_unit(unit: &str) -> Option<Self> {
-        [Self::Worker, Self::Manager]
-            .into_iter()
-            .find(|role| role.organizational_unit() == unit)
+        [Self::Worker, Self::Manager].into_iter().find(|role| role.organizational_unit() == unit)
     }
 }
 
@@ -128,18 +126,10 @@ impl NodeIdentity {
     /// certificates would be due as soon as they are issued.
     pub fn renew_at(&self, now: SystemTime, fraction: f64) -> SystemTime {
         let signed_at = self.not_before + NODE_BACKDATE;
-        let start = if signed_at < self.not_after {
-            signed_at
-        } else {
-            self.not_before
-        };
+        let start = if signed_at < self.not_after { signed_at } else { self.not_before };
         let life = self.not_after.duration_since(start).unwrap_or_default();
         // NaN falls to the lower bound.
-        let fraction = if fraction > 0.0 {
-            fraction.min(1.0)
-        } else {
-            0.0
-        };
+        let fraction = if fraction > 0.0 { fraction.min(1.0) } else { 0.0 };
         (start + life.mul_f64(0.5 + 0.3 * fraction)).max(now)
     }
 }
@@ -154,10 +144,7 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<NodeIdentity, Ident
 
 /// The single value of one kind of subject attribute. Two values are refused, since it would
 /// not be clear which of them the signer meant.
-fn only<'a>(
-    mut values: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>,
-    part: &'static str,
-) -> Result<String, IdentityError> {
+fn only<'a>(mut values: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>, part: &'static str) -> Result<String, IdentityError> {
     match (values.next(), values.next()) {
         (Some(value), None) => match value.as_str() {
             Ok(text) if !text.is_empty() => Ok(text.to_owned()),
@@ -192,22 +179,15 @@ mod tests {
         let issued = UNIX_EPOCH + 1000 * DAY;
         let node = identity(issued, 90 * DAY);
         let hundredth_of_a_second = Duration::from_millis(10);
-        let near = |a: SystemTime, b: SystemTime| {
-            a.duration_since(b)
-                .or_else(|e| Ok::<_, ()>(e.duration()))
-                .unwrap()
-                < hundredth_of_a_second
-        };
+        let near =
+            |a: SystemTime, b: SystemTime| a.duration_since(b).or_else(|e| Ok::<_, ()>(e.duration())).unwrap() < hundredth_of_a_second;
         assert!(near(node.renew_at(issued, 0.0), issued + 45 * DAY));
         assert!(near(node.renew_at(issued, 1.0), issued + 72 * DAY));
         assert!(near(node.renew_at(issued, f64::NAN), issued + 45 * DAY));
         assert!(near(node.renew_at(issued, 7.0), issued + 72 * DAY));
         // A certificate of seconds is not due at once although it is backdated by an hour.
         let short = identity(issued, Duration::from_secs(30));
-        assert!(near(
-            short.renew_at(issued, 0.0),
-            issued + Duration::from_secs(15)
-        ));
+        assert!(near(short.renew_at(issued, 0.0), issued + Duration::from_secs(15)));
     }
 
     #[test]

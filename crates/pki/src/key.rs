@@ -49,8 +49,7 @@ impl NodeKey {
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(KeyError::Pem)?;
         let der = Zeroizing::new(der);
-        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)
-            .map_err(KeyError::NotP256)?;
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256).map_err(KeyError::NotP256)?;
         Ok(Self::from_pair(pair))
     }
 
@@ -72,11 +71,8 @@ impl NodeKey {
     pub fn csr_pem(&self) -> Result<String, KeyError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&self.pkcs8, &PKCS_ECDSA_P256_SHA256)
-            .map_err(KeyError::Request)?;
-        let pem = params
-            .serialize_request(&pair)
-            .and_then(|request| request.pem());
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&self.pkcs8, &PKCS_ECDSA_P256_SHA256).map_err(KeyError::Request)?;
+        let pem = params.serialize_request(&pair).and_then(|request| request.pem());
         forget(pair);
         pem.map_err(KeyError::Request)
     }
@@ -87,21 +83,13 @@ impl NodeKey {
     }
 
     fn from_pair(pair: KeyPair) -> Self {
-        Self {
-            pem: Zeroizing::new(pair.serialize_pem()),
-            public_key: pair.subject_public_key_info(),
-            pkcs8: forget(pair),
-        }
+        Self { pem: Zeroizing::new(pair.serialize_pem()), public_key: pair.subject_public_key_info(), pkcs8: forget(pair) }
     }
 }
 
 impl Clone for NodeKey {
     fn clone(&self) -> Self {
-        Self {
-            pkcs8: Zeroizing::new(self.pkcs8.clone_key()),
-            pem: self.pem.clone(),
-            public_key: self.public_key.clone(),
-        }
+        Self { pkcs8: Zeroizing::new(self.pkcs8.clone_key()), pem: self.pem.clone(), public_key: self.public_key.clone() }
     }
 }
 

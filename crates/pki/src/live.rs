@@ -40,11 +40,7 @@ impl ResolvesServerCert for LiveIdentity {
 }
 
 impl ResolvesClientCert for LiveIdentity {
-    fn resolve(
-        &self,
-        _root_hint_subjects: &[&[u8]],
-        _sigschemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         // Always offered: a peer that cannot verify it says so more clearly than one that
         // sees no certificate.
         Some(self.current().certified())

@@ -13,9 +13,6 @@ pub struct RandomError;
 /// [`RandomError`] if the operating system refuses; it may be retried.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     let mut bytes = [0; N];
-    provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| RandomError)?;
+    provider().secure_random.fill(&mut bytes).map_err(|_| RandomError)?;
     Ok(bytes)
 }

@@ -13,8 +13,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry::{
-    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
-    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
+    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
 };
 use x509_parser::public_key::PublicKey;
 
@@ -45,20 +44,14 @@ impl RootDigest {
 
     /// Reads the form of join tokens: 50 characters of `0-9a-z`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text.len() == Self::CHARS {
-            base36::decode(text).map(Self)
-        } else {
-            None
-        }
+        if text.len() == Self::CHARS { base36::decode(text).map(Self) } else { None }
     }
 }
 
 /// The form of join tokens: 50 base-36 characters, padded on the left with zeros.
 impl fmt::Display for RootDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base36::text(&base36::encode::<32, { Self::CHARS }>(
-            self.0,
-        )))
+        f.write_str(&base36::text(&base36::encode::<32, { Self::CHARS }>(self.0)))
     }
 }
 
@@ -166,16 +159,9 @@ impl RootBundle {
         let mut trust = RootCertStore::empty();
         for (index, der) in certificates.iter().enumerate() {
             check_root(index, der)?;
-            trust
-                .add(der.clone())
-                .map_err(|_| RootsError::Unsupported { index })?;
+            trust.add(der.clone()).map_err(|_| RootsError::Unsupported { index })?;
         }
-        Ok(Self {
-            pem: pem.into(),
-            certificates: certificates.into(),
-            digest: RootDigest::of(pem.as_bytes()),
-            trust: Arc::new(trust),
-        })
+        Ok(Self { pem: pem.into(), certificates: certificates.into(), digest: RootDigest::of(pem.as_bytes()), trust: Arc::new(trust) })
     }
 
     /// The bundle's text exactly as it was read.
@@ -203,13 +189,7 @@ impl RootBundle {
     /// # Errors
     /// [`DigestMismatch`] if it is another one. Nothing may be sent to that manager then.
     pub fn check_digest(&self, expected: RootDigest) -> Result<(), DigestMismatch> {
-        if self.digest == expected {
-            Ok(())
-        } else {
-            Err(DigestMismatch {
-                expected: expected.hex(),
-            })
-        }
+        if self.digest == expected { Ok(()) } else { Err(DigestMismatch { expected: expected.hex() }) }
     }
 
     /// Whether `chain` (leaf first) leads to one of the roots at time `now`.
@@ -218,11 +198,7 @@ impl RootBundle {
     ///
     /// # Errors
     /// [`ChainError`]; [`ChainError::UnknownAuthority`] may go away with a fresh bundle.
-    pub fn check_chain(
-        &self,
-        chain: &[CertificateDer<'_>],
-        now: SystemTime,
-    ) -> Result<(), ChainError> {
+    pub fn check_chain(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), ChainError> {
         let (leaf, intermediates) = chain.split_first().ok_or(ChainError::Empty)?;
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.client_verifier(Anonymous::Refused)
@@ -244,11 +220,7 @@ impl RootBundle {
     /// [`ChainError::Empty`], or [`ChainError::UnknownAuthority`] if neither holds the issuer.
     pub fn tls_info_of(&self, chain: &[CertificateDer<'_>]) -> Result<TlsInfo, ChainError> {
         let (leaf, intermediates) = chain.split_first().ok_or(ChainError::Empty)?;
-        let leaf = x509::parse(leaf).map_err(|_| {
-            ChainError::Refused(rustls::Error::InvalidCertificate(
-                CertificateError::BadEncoding,
-            ))
-        })?;
+        let leaf = x509::parse(leaf).map_err(|_| ChainError::Refused(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)))?;
         intermediates
             .iter()
             .chain(self.certificates.iter())
@@ -288,16 +260,12 @@ pub(crate) enum Anonymous {
 impl ChainError {
     fn from_rustls(error: rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            ) => Self::Expired,
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            ) => Self::NotYetValid,
+            rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Self::Expired,
+            rustls::Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+                Self::NotYetValid
+            }
             // A foreign root of the same name shows as a bad signature.
-            rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            ) => Self::UnknownAuthority,
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => Self::UnknownAuthority,
             other => Self::Refused(other),
         }
     }
@@ -319,10 +287,7 @@ fn check_root(index: usize, der: &CertificateDer<'_>) -> Result<(), RootsError> 
 }
 
 fn signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-    certificate.issuer().as_raw() == issuer.subject().as_raw()
-        && certificate
-            .verify_signature(Some(issuer.public_key()))
-            .is_ok()
+    certificate.issuer().as_raw() == issuer.subject().as_raw() && certificate.verify_signature(Some(issuer.public_key())).is_ok()
 }
 
 fn has_strong_key(certificate: &X509Certificate<'_>) -> bool {
@@ -335,12 +300,6 @@ fn has_strong_key(certificate: &X509Certificate<'_>) -> bool {
 }
 
 fn has_strong_signature(certificate: &X509Certificate<'_>) -> bool {
-    [
-        OID_SIG_ECDSA_WITH_SHA256,
-        OID_SIG_ECDSA_WITH_SHA384,
-        OID_PKCS1_SHA256WITHRSA,
-        OID_PKCS1_SHA384WITHRSA,
-        OID_PKCS1_SHA512WITHRSA,
-    ]
-    .contains(&certificate.signature_algorithm.algorithm)
+    [OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA]
+        .contains(&certificate.signature_algorithm.algorithm)
 }

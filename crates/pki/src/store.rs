@@ -159,9 +159,7 @@ impl CertStore {
         let Some(credentials) = pair else {
             return Ok(None);
         };
-        let roots = self.load_roots()?.ok_or_else(|| StoreError::Missing {
-            path: self.path(ROOTS),
-        })?;
+        let roots = self.load_roots()?.ok_or_else(|| StoreError::Missing { path: self.path(ROOTS) })?;
         Ok(Some(Stored { roots, credentials }))
     }
 
@@ -268,12 +266,7 @@ impl CertStore {
         let new = self.path(&format!(".{name}.new"));
         // One of an interrupted call may have another mode.
         remove_if_there(&new)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&new)
-            .map_err(failed("create", &new))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).map_err(failed("create", &new))?;
         // Whatever the umask is.
         file.set_permissions(Permissions::from_mode(mode))
             .and_then(|()| file.write_all(content))
@@ -314,27 +307,15 @@ fn read_pair<T>(
         }
         match placed() {
             // Torn only because the writer was between the two files? Look again.
-            Err(StoreError::Missing { .. } | StoreError::Credentials { .. })
-                if attempts_left > 0 => {}
+            Err(StoreError::Missing { .. } | StoreError::Credentials { .. }) if attempts_left > 0 => {}
             other => return other,
         }
     }
 }
 
-fn join(
-    chain: &str,
-    key: &str,
-    cert_path: &Path,
-    key_path: &Path,
-) -> Result<Credentials, StoreError> {
-    let key = NodeKey::from_pem(key).map_err(|source| StoreError::Key {
-        path: key_path.to_owned(),
-        source,
-    })?;
-    Credentials::new(chain, key).map_err(|source| StoreError::Credentials {
-        path: cert_path.to_owned(),
-        source,
-    })
+fn join(chain: &str, key: &str, cert_path: &Path, key_path: &Path) -> Result<Credentials, StoreError> {
+    let key = NodeKey::from_pem(key).map_err(|source| StoreError::Key { path: key_path.to_owned(), source })?;
+    Credentials::new(chain, key).map_err(|source| StoreError::Credentials { path: cert_path.to_owned(), source })
 }
 
 /// The file's text; `None` if there is no such file.
@@ -356,9 +337,7 @@ fn remove_if_there(path: &Path) -> Result<(), StoreError> {
 
 /// Makes creations, renames and removals in a folder survive a power cut.
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed("sync", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -10,10 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::NoServerSessionStorage;
-use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, ServerConfig, SignatureScheme,
-    WantsVerifier,
-};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, ServerConfig, SignatureScheme, WantsVerifier};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::ca::ROOT_NAME;
@@ -29,8 +26,7 @@ const CLIENT_PROTOCOL: &[u8] = b"h2";
 
 /// The cryptography all configurations use.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(ring::default_provider()));
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
     Arc::clone(&PROVIDER)
 }
 
@@ -79,18 +75,11 @@ pub fn client_config_ca(roots: &RootBundle) -> ClientConfig {
 /// Nothing secret may be sent over it, and what it brings may only be used after its digest was
 /// compared with that of the join token ([`RootBundle::check_digest`]).
 pub fn client_config_unverified() -> ClientConfig {
-    finish(
-        client_builder()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer(provider())))
-            .with_no_client_auth(),
-    )
+    finish(client_builder().dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider()))).with_no_client_auth())
 }
 
 fn client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("ring supports TLS 1.2 and 1.3")
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().expect("ring supports TLS 1.2 and 1.3")
 }
 
 fn trusting(roots: &RootBundle) -> ConfigBuilder<ClientConfig, WantsClientCert> {
@@ -125,12 +114,7 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -139,12 +123,7 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -38,10 +38,7 @@ impl JoinToken {
     pub fn new(digest: RootDigest, entropy: [u8; 16]) -> Self {
         let entropy = Zeroizing::new(entropy);
         let secret = base36::text(&base36::encode::<16, SECRET_CHARS>(*entropy));
-        Self {
-            digest,
-            secret: Zeroizing::new(secret),
-        }
+        Self { digest, secret: Zeroizing::new(secret) }
     }
 
     /// A token with a fresh secret from the operating system.
@@ -68,18 +65,12 @@ impl FromStr for JoinToken {
     type Err = InvalidJoinToken;
 
     fn from_str(text: &str) -> Result<Self, InvalidJoinToken> {
-        let (digest, secret) = text
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split_once('-'))
-            .ok_or(InvalidJoinToken)?;
+        let (digest, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).ok_or(InvalidJoinToken)?;
         if secret.len() != SECRET_CHARS || !base36::is_base36(secret) {
             return Err(InvalidJoinToken);
         }
         let digest = RootDigest::parse(digest).ok_or(InvalidJoinToken)?;
-        Ok(Self {
-            digest,
-            secret: Zeroizing::new(secret.to_owned()),
-        })
+        Ok(Self { digest, secret: Zeroizing::new(secret.to_owned()) })
     }
 }
 
@@ -109,10 +100,7 @@ mod tests {
     fn has_the_form_of_docker_tokens() {
         let text = token([0; 16]).to_string();
         // SHA-256 of "bundle", computed with Python.
-        assert_eq!(
-            text,
-            format!("SWMTKN-1-{}-{}", BUNDLE_DIGEST, "0".repeat(25))
-        );
+        assert_eq!(text, format!("SWMTKN-1-{}-{}", BUNDLE_DIGEST, "0".repeat(25)));
         assert_eq!(text.len(), 85);
     }
 
@@ -120,8 +108,7 @@ mod tests {
 
     #[test]
     fn a_token_made_by_docker_is_read() {
-        let text =
-            "SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-1awxwuwd3z9j1z3puu7rcgdbx";
+        let text = "SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-1awxwuwd3z9j1z3puu7rcgdbx";
         assert_eq!(text.parse::<JoinToken>().unwrap().to_string(), text);
     }
 

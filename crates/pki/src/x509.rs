@@ -39,11 +39,7 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Pe
             _ => return Err(PemError::NotOnlyCertificates),
         }
     }
-    if certificates.is_empty() {
-        Err(PemError::Empty)
-    } else {
-        Ok(certificates)
-    }
+    if certificates.is_empty() { Err(PemError::Empty) } else { Ok(certificates) }
 }
 
 /// Reads one certificate; bytes after it are refused.

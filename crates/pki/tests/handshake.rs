@@ -7,15 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind,
-    ServerConfig, ServerConnection,
-};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::ServerName;
 use swarm_pki::{
-    Allow, ChainError, Credentials, Denied, LiveIdentity, NODE_VALIDITY_DEFAULT, NodeKey,
-    NodeSubject, Peer, Role, RootBundle, RootCa, ca_server_name, client_config, client_config_ca,
-    client_config_unverified, manager_server_name, permits, server_config,
+    Allow, ChainError, Credentials, Denied, LiveIdentity, NODE_VALIDITY_DEFAULT, NodeKey, NodeSubject, Peer, Role, RootBundle, RootCa,
+    ca_server_name, client_config, client_config_ca, client_config_unverified, manager_server_name, permits, server_config,
 };
 
 const CLUSTER: &str = "c1";
@@ -29,10 +25,7 @@ struct Cluster {
 impl Cluster {
     fn new(id: &'static str) -> Self {
         // Old enough to have signed certificates that have ended.
-        Self {
-            ca: RootCa::create(SystemTime::now() - 1000 * DAY).unwrap(),
-            id,
-        }
+        Self { ca: RootCa::create(SystemTime::now() - 1000 * DAY).unwrap(), id }
     }
 
     fn credentials(&self, node_id: &str, role: Role) -> Credentials {
@@ -45,16 +38,9 @@ impl Cluster {
 
     fn credentials_signed(&self, node_id: &str, role: Role, at: SystemTime) -> Credentials {
         let key = NodeKey::generate().unwrap();
-        let subject = NodeSubject {
-            node_id,
-            role,
-            cluster_id: self.id,
-        };
+        let subject = NodeSubject { node_id, role, cluster_id: self.id };
         let csr = key.csr_pem().unwrap();
-        let chain = self
-            .ca
-            .sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, at)
-            .unwrap();
+        let chain = self.ca.sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, at).unwrap();
         Credentials::new(&chain, key).unwrap()
     }
 
@@ -97,11 +83,7 @@ enum Refused {
     ByClient(Error),
 }
 
-fn shake(
-    client: &Arc<ClientConfig>,
-    name: ServerName<'static>,
-    server: &Arc<ServerConfig>,
-) -> Result<Connected, Refused> {
+fn shake(client: &Arc<ClientConfig>, name: ServerName<'static>, server: &Arc<ServerConfig>) -> Result<Connected, Refused> {
     let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     while client.is_handshaking() || server.is_handshaking() || client.wants_write() {
@@ -174,31 +156,21 @@ fn expired_certificates_are_refused_by_either_side() {
         let refused = shake(&client, manager_server_name(), &cluster.manager()).unwrap_err();
         let (side, error) = certificate_error(refused);
         assert_eq!(side, "server");
-        assert!(
-            matches!(error, CertificateError::ExpiredContext { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, CertificateError::ExpiredContext { .. }), "{error:?}");
     }
 
     let server = cluster.server(cluster.expired("m1", Role::Manager));
     let client = cluster.client(cluster.credentials("n7", Role::Worker));
-    let (side, error) =
-        certificate_error(shake(&client, manager_server_name(), &server).unwrap_err());
+    let (side, error) = certificate_error(shake(&client, manager_server_name(), &server).unwrap_err());
     assert_eq!(side, "client");
-    assert!(
-        matches!(error, CertificateError::ExpiredContext { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, CertificateError::ExpiredContext { .. }), "{error:?}");
 }
 
 #[test]
 fn certificates_of_another_root_are_refused_by_either_side() {
     let (ours, theirs) = (Cluster::new(CLUSTER), Cluster::new(CLUSTER));
     // Same names, same cluster id, other key.
-    let intruder = Arc::new(client_config(
-        live(theirs.credentials("n7", Role::Manager)),
-        ours.ca.roots(),
-    ));
+    let intruder = Arc::new(client_config(live(theirs.credentials("n7", Role::Manager)), ours.ca.roots()));
     let refused = shake(&intruder, manager_server_name(), &ours.manager()).unwrap_err();
     assert_eq!(certificate_error(refused).0, "server");
 
@@ -218,29 +190,18 @@ fn a_worker_cannot_pose_as_manager() {
     for name in [manager_server_name(), ca_server_name()] {
         let (side, error) = certificate_error(shake(&client, name, &server).unwrap_err());
         assert_eq!(side, "client");
-        assert!(matches!(
-            error,
-            CertificateError::NotValidForNameContext { .. }
-        ));
+        assert!(matches!(error, CertificateError::NotValidForNameContext { .. }));
     }
 }
 
 #[test]
 fn another_cluster_under_the_same_root_is_denied_by_the_table() {
     let cluster = Cluster::new(CLUSTER);
-    let sibling = Cluster {
-        ca: RootCa::from_pem(cluster.ca.cert_pem(), cluster.ca.key_pem()).unwrap(),
-        id: "c2",
-    };
+    let sibling = Cluster { ca: RootCa::from_pem(cluster.ca.cert_pem(), cluster.ca.key_pem()).unwrap(), id: "c2" };
     let client = cluster.client(sibling.credentials("n7", Role::Manager));
     let connected = shake(&client, manager_server_name(), &cluster.manager()).unwrap();
     let denied = permits(Allow::Node, &connected.peer(), CLUSTER, |_| false).unwrap_err();
-    assert_eq!(
-        denied,
-        Denied::OtherCluster {
-            cluster_id: CLUSTER.into()
-        }
-    );
+    assert_eq!(denied, Denied::OtherCluster { cluster_id: CLUSTER.into() });
 }
 
 #[test]
@@ -248,14 +209,8 @@ fn renewal_reaches_new_connections_of_existing_configurations() {
     let cluster = Cluster::new(CLUSTER);
     let client_identity = live(cluster.credentials("n7", Role::Worker));
     let server_identity = live(cluster.credentials("m1", Role::Manager));
-    let client = Arc::new(client_config(
-        Arc::clone(&client_identity),
-        cluster.ca.roots(),
-    ));
-    let server = Arc::new(server_config(
-        Arc::clone(&server_identity),
-        cluster.ca.roots(),
-    ));
+    let client = Arc::new(client_config(Arc::clone(&client_identity), cluster.ca.roots()));
+    let server = Arc::new(server_config(Arc::clone(&server_identity), cluster.ca.roots()));
     let before = shake(&client, manager_server_name(), &server).unwrap();
     assert!(matches!(before.peer(), Peer::Worker(_)));
 
@@ -298,20 +253,12 @@ fn sessions_are_never_resumed() {
 fn both_roots_are_trusted_while_the_root_changes() {
     let (old, new) = (Cluster::new(CLUSTER), Cluster::new(CLUSTER));
     let both = RootBundle::from_pem(&[old.ca.cert_pem(), new.ca.cert_pem()].concat()).unwrap();
-    let server = Arc::new(server_config(
-        live(old.credentials("m1", Role::Manager)),
-        &both,
-    ));
+    let server = Arc::new(server_config(live(old.credentials("m1", Role::Manager)), &both));
     for cluster in [&old, &new] {
         let node = cluster.credentials("n7", Role::Worker);
         let client = Arc::new(client_config(live(node.clone()), &both));
         shake(&client, manager_server_name(), &server).unwrap();
-        assert_eq!(
-            both.tls_info_of(node.chain())
-                .unwrap()
-                .cert_issuer_public_key,
-            cluster.ca.roots().tls_info().cert_issuer_public_key
-        );
+        assert_eq!(both.tls_info_of(node.chain()).unwrap().cert_issuer_public_key, cluster.ca.roots().tls_info().cert_issuer_public_key);
     }
 }
 
@@ -319,31 +266,15 @@ fn both_roots_are_trusted_while_the_root_changes() {
 fn received_chains_are_judged() {
     let (ours, theirs) = (Cluster::new(CLUSTER), Cluster::new(CLUSTER));
     let now = SystemTime::now();
-    let verdict =
-        |credentials: &Credentials, at| ours.ca.roots().check_chain(credentials.chain(), at);
+    let verdict = |credentials: &Credentials, at| ours.ca.roots().check_chain(credentials.chain(), at);
     let node = ours.credentials("n7", Role::Worker);
     assert!(verdict(&node, now).is_ok());
-    assert!(
-        verdict(&node, now - 50 * Duration::from_secs(60)).is_ok(),
-        "backdated"
-    );
-    assert!(matches!(
-        verdict(&node, now - DAY),
-        Err(ChainError::NotYetValid)
-    ));
-    assert!(matches!(
-        verdict(&node, now + 91 * DAY),
-        Err(ChainError::Expired)
-    ));
+    assert!(verdict(&node, now - 50 * Duration::from_secs(60)).is_ok(), "backdated");
+    assert!(matches!(verdict(&node, now - DAY), Err(ChainError::NotYetValid)));
+    assert!(matches!(verdict(&node, now + 91 * DAY), Err(ChainError::Expired)));
     let foreign = theirs.credentials("n7", Role::Worker);
-    assert!(matches!(
-        verdict(&foreign, now),
-        Err(ChainError::UnknownAuthority)
-    ));
-    assert!(matches!(
-        ours.ca.roots().check_chain(&[], now),
-        Err(ChainError::Empty)
-    ));
+    assert!(matches!(verdict(&foreign, now), Err(ChainError::UnknownAuthority)));
+    assert!(matches!(ours.ca.roots().check_chain(&[], now), Err(ChainError::Empty)));
 }
 
 /// One connection of `openssl s_client` with these arguments; whether it reached `server`, and
@@ -363,13 +294,7 @@ fn s_client(server: Arc<ServerConfig>, args: &[&str]) -> (Result<Peer, io::Error
         Ok(Peer::from_chain(connection.peer_certificates()).unwrap())
     });
     let mut client = Command::new("openssl")
-        .args([
-            "s_client",
-            "-connect",
-            &address,
-            "-quiet",
-            "-verify_return_error",
-        ])
+        .args(["s_client", "-connect", &address, "-quiet", "-verify_return_error"])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -380,10 +305,7 @@ fn s_client(server: Arc<ServerConfig>, args: &[&str]) -> (Result<Peer, io::Error
     let _ = client.stdin.take().unwrap().write_all(b"hi\n");
     let output = client.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    (
-        accepting.join().unwrap(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    (accepting.join().unwrap(), String::from_utf8_lossy(&text).into_owned())
 }
 
 #[test]
@@ -399,23 +321,11 @@ fn openssl_connects_with_tls_1_2_and_1_3_only() {
     let root = file("root.crt", cluster.ca.cert_pem());
     let cert = file("node.crt", node.chain_pem());
     let key = file("node.key", node.key().pem());
-    let mut args = vec![
-        "-CAfile",
-        &root,
-        "-verify_hostname",
-        "swarm-manager",
-        "-cert",
-        &cert,
-        "-key",
-        &key,
-    ];
+    let mut args = vec!["-CAfile", &root, "-verify_hostname", "swarm-manager", "-cert", &cert, "-key", &key];
     for version in ["-tls1_2", "-tls1_3"] {
         args.push(version);
         let (peer, text) = s_client(cluster.manager(), &args);
-        assert!(
-            matches!(peer, Ok(Peer::Worker(_))),
-            "{version}: {peer:?} {text}"
-        );
+        assert!(matches!(peer, Ok(Peer::Worker(_))), "{version}: {peer:?} {text}");
         assert!(text.contains("hello"), "{text}");
         args.pop();
     }
@@ -455,8 +365,5 @@ fn a_client_learns_that_it_was_refused() {
             }
         }
     }
-    assert_eq!(
-        told,
-        Some(Error::AlertReceived(AlertDescription::CertificateExpired))
-    );
+    assert_eq!(told, Some(Error::AlertReceived(AlertDescription::CertificateExpired)));
 }

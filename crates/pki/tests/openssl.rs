@@ -8,10 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use swarm_pki::{
-    CaError, Credentials, NODE_VALIDITY_DEFAULT, NodeKey, NodeSubject, Role, RootBundle, RootCa,
-    RootsError, SignError,
-};
+use swarm_pki::{CaError, Credentials, NODE_VALIDITY_DEFAULT, NodeKey, NodeSubject, Role, RootBundle, RootCa, RootsError, SignError};
 use tempfile::TempDir;
 
 const NODE: &str = "ipkugqd3vzm7s2nvxxrk4r1tr";
@@ -24,10 +21,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let world = Self {
-            ca: RootCa::create(SystemTime::now()).unwrap(),
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let world = Self { ca: RootCa::create(SystemTime::now()).unwrap(), dir: tempfile::tempdir().unwrap() };
         world.write("root.crt", world.ca.cert_pem());
         world.write("root.key", world.ca.key_pem());
         world
@@ -51,13 +45,8 @@ impl World {
     }
 
     fn sign(&self, csr: &str, role: Role) -> Result<String, SignError> {
-        let subject = NodeSubject {
-            node_id: NODE,
-            role,
-            cluster_id: CLUSTER,
-        };
-        self.ca
-            .sign_csr(csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
+        let subject = NodeSubject { node_id: NODE, role, cluster_id: CLUSTER };
+        self.ca.sign_csr(csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
     }
 
     fn openssl(&self, line: &str) -> String {
@@ -67,13 +56,8 @@ impl World {
 
 /// Runs openssl and returns what it prints; panics if it fails.
 fn openssl(dir: &Path, line: &str) -> String {
-    let output = Command::new("openssl")
-        .args(line.split_whitespace())
-        .current_dir(dir)
-        .output()
-        .expect("openssl is installed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
+    let output = Command::new("openssl").args(line.split_whitespace()).current_dir(dir).output().expect("openssl is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "openssl {line}: {text}");
     text
 }
@@ -81,9 +65,7 @@ fn openssl(dir: &Path, line: &str) -> String {
 /// The value lines below an extension of `openssl x509 -text`.
 fn extension<'a>(text: &'a str, name: &str) -> &'a str {
     let mut lines = text.lines().skip_while(|line| !line.contains(name));
-    lines
-        .next()
-        .unwrap_or_else(|| panic!("no {name} in {text}"));
+    lines.next().unwrap_or_else(|| panic!("no {name} in {text}"));
     lines.next().unwrap().trim()
 }
 
@@ -93,14 +75,8 @@ fn the_root_is_what_swarm_makes() {
     let text = world.openssl("x509 -in root.crt -noout -text -nameopt RFC2253");
     assert!(text.contains("Subject: CN=swarm-ca\n") && text.contains("Issuer: CN=swarm-ca\n"));
     assert!(text.contains("ASN1 OID: prime256v1") && text.contains("ecdsa-with-SHA256"));
-    assert_eq!(
-        extension(&text, "X509v3 Basic Constraints: critical"),
-        "CA:TRUE"
-    );
-    assert_eq!(
-        extension(&text, "X509v3 Key Usage: critical"),
-        "Certificate Sign, CRL Sign"
-    );
+    assert_eq!(extension(&text, "X509v3 Basic Constraints: critical"), "CA:TRUE");
+    assert_eq!(extension(&text, "X509v3 Key Usage: critical"), "Certificate Sign, CRL Sign");
     world.openssl("verify -x509_strict -CAfile root.crt root.crt");
     world.openssl("pkey -in root.key -check -noout");
 
@@ -111,35 +87,18 @@ fn the_root_is_what_swarm_makes() {
 #[test]
 fn node_certificates_carry_id_role_and_cluster() {
     for (role, unit, names) in [
-        (
-            Role::Worker,
-            "swarm-worker",
-            format!("DNS:swarm-worker, DNS:{NODE}"),
-        ),
-        (
-            Role::Manager,
-            "swarm-manager",
-            format!("DNS:swarm-manager, DNS:{NODE}, DNS:swarm-ca"),
-        ),
+        (Role::Worker, "swarm-worker", format!("DNS:swarm-worker, DNS:{NODE}")),
+        (Role::Manager, "swarm-manager", format!("DNS:swarm-manager, DNS:{NODE}, DNS:swarm-ca")),
     ] {
         let world = World::new();
         world.node(role);
         let text = world.openssl("x509 -in node.crt -noout -text -nameopt RFC2253");
-        assert!(
-            text.contains(&format!("Subject: CN={NODE},OU={unit},O={CLUSTER}\n")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("Subject: CN={NODE},OU={unit},O={CLUSTER}\n")), "{text}");
         assert!(text.contains("Issuer: CN=swarm-ca\n"));
         assert_eq!(extension(&text, "Subject Alternative Name"), names);
         assert_eq!(extension(&text, "Basic Constraints: critical"), "CA:FALSE");
-        assert_eq!(
-            extension(&text, "X509v3 Key Usage: critical"),
-            "Digital Signature, Key Encipherment"
-        );
-        assert_eq!(
-            extension(&text, "Extended Key Usage"),
-            "TLS Web Server Authentication, TLS Web Client Authentication"
-        );
+        assert_eq!(extension(&text, "X509v3 Key Usage: critical"), "Digital Signature, Key Encipherment");
+        assert_eq!(extension(&text, "Extended Key Usage"), "TLS Web Server Authentication, TLS Web Client Authentication");
         for purpose in ["sslclient", "sslserver"] {
             world.openssl(&format!(
                 "verify -x509_strict -purpose {purpose} -verify_hostname {unit} \
@@ -147,11 +106,7 @@ fn node_certificates_carry_id_role_and_cluster() {
             ));
         }
         world.openssl("pkey -in node.key -check -noout");
-        assert!(
-            world
-                .read("node.key")
-                .starts_with("-----BEGIN PRIVATE KEY-----\n")
-        );
+        assert!(world.read("node.key").starts_with("-----BEGIN PRIVATE KEY-----\n"));
         let certified = world.openssl("x509 -in node.crt -noout -pubkey");
         assert_eq!(world.openssl("pkey -in node.key -pubout"), certified);
     }
@@ -167,19 +122,12 @@ fn validity_is_backdated_and_ends_with_the_root() {
     let end = now + NODE_VALIDITY_DEFAULT;
     assert!(identity.not_before > start - tolerance && identity.not_before < start + tolerance);
     assert!(identity.not_after > end - tolerance && identity.not_after < end + tolerance);
-    assert_eq!(
-        (identity.node_id.as_str(), identity.cluster_id.as_str()),
-        (NODE, CLUSTER)
-    );
+    assert_eq!((identity.node_id.as_str(), identity.cluster_id.as_str()), (NODE, CLUSTER));
 
     let century = Duration::from_secs(100 * 365 * 86_400);
     let key = NodeKey::generate().unwrap();
     let csr = key.csr_pem().unwrap();
-    let subject = NodeSubject {
-        node_id: NODE,
-        role: Role::Worker,
-        cluster_id: CLUSTER,
-    };
+    let subject = NodeSubject { node_id: NODE, role: Role::Worker, cluster_id: CLUSTER };
     let chain = world.ca.sign_csr(&csr, subject, century, now).unwrap();
     world.write("long.crt", &chain);
     let root_end = world.openssl("x509 -in root.crt -noout -enddate");
@@ -207,10 +155,7 @@ fn openssl_accepts_our_request_and_it_names_nobody() {
     world.write("node.csr", &NodeKey::generate().unwrap().csr_pem().unwrap());
     let text = world.openssl("req -in node.csr -noout -verify -subject");
     assert!(text.contains("verify OK"), "{text}");
-    assert_eq!(
-        text.lines().find(|line| line.starts_with("subject=")),
-        Some("subject=")
-    );
+    assert_eq!(text.lines().find(|line| line.starts_with("subject=")), Some("subject="));
 }
 
 #[test]
@@ -228,14 +173,7 @@ fn only_the_public_key_of_a_request_is_used() {
     world.write("evil.crt", &chain);
     let text = world.openssl("x509 -in evil.crt -noout -text -nameopt RFC2253");
     assert!(text.contains(&format!("Subject: CN={NODE},OU=swarm-worker,O={CLUSTER}\n")));
-    for unwanted in [
-        "swarm-manager",
-        "swarm-ca,",
-        "boss",
-        "CA:TRUE",
-        "1.2.3.4",
-        "other",
-    ] {
+    for unwanted in ["swarm-manager", "swarm-ca,", "boss", "CA:TRUE", "1.2.3.4", "other"] {
         assert!(!text.contains(unwanted), "{unwanted} in {text}");
     }
     // The key is the one asked for.
@@ -255,58 +193,26 @@ fn bad_requests_are_refused() {
         assert!(error.is_bad_request());
         error
     };
-    assert!(matches!(
-        refusal(&world.read("rsa.csr")),
-        SignError::NotP256
-    ));
-    assert!(matches!(
-        refusal(&world.read("p384.csr")),
-        SignError::NotP256
-    ));
+    assert!(matches!(refusal(&world.read("rsa.csr")), SignError::NotP256));
+    assert!(matches!(refusal(&world.read("p384.csr")), SignError::NotP256));
     assert!(matches!(refusal(&tampered), SignError::Signature));
     assert!(matches!(refusal(""), SignError::Unreadable));
-    assert!(matches!(
-        refusal(world.ca.cert_pem()),
-        SignError::Unreadable
-    ));
-    assert!(matches!(
-        refusal(&good[..good.len() / 2]),
-        SignError::Unreadable
-    ));
+    assert!(matches!(refusal(world.ca.cert_pem()), SignError::Unreadable));
+    assert!(matches!(refusal(&good[..good.len() / 2]), SignError::Unreadable));
 
-    for node_id in [
-        "",
-        "a b",
-        "*",
-        "swarm-ca",
-        "Swarm-Manager",
-        "é",
-        &"n".repeat(65),
-    ] {
-        let subject = NodeSubject {
-            node_id,
-            role: Role::Worker,
-            cluster_id: CLUSTER,
-        };
-        let error = world
-            .ca
-            .sign_csr(&good, subject, NODE_VALIDITY_DEFAULT, SystemTime::now());
+    for node_id in ["", "a b", "*", "swarm-ca", "Swarm-Manager", "é", &"n".repeat(65)] {
+        let subject = NodeSubject { node_id, role: Role::Worker, cluster_id: CLUSTER };
+        let error = world.ca.sign_csr(&good, subject, NODE_VALIDITY_DEFAULT, SystemTime::now());
         assert!(matches!(error, Err(SignError::Name { .. })), "{node_id}");
     }
 }
 
 /// Flips a bit of the last byte, which is in the signature.
 fn tamper(pem: &str, label: &str) -> String {
-    let body: String = pem
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let mut der = BASE64.decode(body).unwrap();
     *der.last_mut().unwrap() ^= 1;
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        BASE64.encode(der)
-    )
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
 }
 
 #[test]
@@ -321,10 +227,7 @@ fn the_digest_is_that_of_the_exact_bundle() {
     let expected = world.ca.roots().digest();
     assert_eq!(
         other.check_digest(expected).unwrap_err().to_string(),
-        format!(
-            "remote CA does not match fingerprint. Expected: {}",
-            expected.hex()
-        )
+        format!("remote CA does not match fingerprint. Expected: {}", expected.hex())
     );
     world.ca.roots().check_digest(expected).unwrap();
     assert_eq!(expected.to_string().len(), 50);
@@ -339,20 +242,11 @@ fn tls_info_shows_the_issuer() {
     assert_eq!(info.trust_root, world.ca.cert_pem());
 
     // The public key as openssl sees it.
-    world.write(
-        "root.pub",
-        &world.openssl("x509 -in root.crt -noout -pubkey"),
-    );
+    world.write("root.pub", &world.openssl("x509 -in root.crt -noout -pubkey"));
     world.openssl("pkey -pubin -in root.pub -outform DER -out root.pub.der");
     let public_key = fs::read(world.dir.path().join("root.pub.der")).unwrap();
-    assert_eq!(
-        BASE64.decode(&info.cert_issuer_public_key).unwrap(),
-        public_key
-    );
-    assert_eq!(
-        BASE64.decode(&info.cert_issuer_subject).unwrap(),
-        node.identity().issuer
-    );
+    assert_eq!(BASE64.decode(&info.cert_issuer_public_key).unwrap(), public_key);
+    assert_eq!(BASE64.decode(&info.cert_issuer_subject).unwrap(), node.identity().issuer);
     // CN=swarm-ca with a UTF-8 or printable string.
     let subject = BASE64.decode(&info.cert_issuer_subject).unwrap();
     assert!(subject.ends_with(b"swarm-ca"));
@@ -378,14 +272,8 @@ fn an_authority_is_restored_from_its_pem() {
     let bundle = [world.ca.cert_pem(), stranger.cert_pem()].concat();
     let second = RootCa::from_pem(&bundle, stranger.key_pem()).unwrap();
     let csr = NodeKey::generate().unwrap().csr_pem().unwrap();
-    let subject = NodeSubject {
-        node_id: NODE,
-        role: Role::Worker,
-        cluster_id: CLUSTER,
-    };
-    let chain = second
-        .sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
-        .unwrap();
+    let subject = NodeSubject { node_id: NODE, role: Role::Worker, cluster_id: CLUSTER };
+    let chain = second.sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now()).unwrap();
     world.write("second.crt", &chain);
     world.write("second-root.crt", stranger.cert_pem());
     world.openssl("verify -CAfile second-root.crt second.crt");
@@ -409,10 +297,7 @@ fn roots_of_openssl_are_judged() {
     let sha1 = make("sha1", "rsa:2048", "-sha1");
     for unfit in [&weak_key, &sha1] {
         let error = RootBundle::from_pem(unfit).unwrap_err();
-        assert!(
-            matches!(error, RootsError::Unsupported { index: 0 }),
-            "{error}"
-        );
+        assert!(matches!(error, RootsError::Unsupported { index: 0 }), "{error}");
     }
     let with_bad_second = [p384.as_str(), weak_key.as_str()].concat();
     let error = RootBundle::from_pem(&with_bad_second).unwrap_err();
@@ -422,16 +307,10 @@ fn roots_of_openssl_are_judged() {
     let leaf = RootBundle::from_pem(&world.read("node.crt")).unwrap_err();
     assert!(matches!(leaf, RootsError::NotAuthority { index: 0 }));
     let forged = RootBundle::from_pem(&tamper(world.ca.cert_pem(), "CERTIFICATE")).unwrap_err();
-    assert!(
-        matches!(forged, RootsError::NotSelfSigned { index: 0 }),
-        "{forged}"
-    );
+    assert!(matches!(forged, RootsError::NotSelfSigned { index: 0 }), "{forged}");
     let with_key = [world.ca.cert_pem(), world.ca.key_pem()].concat();
     for text in ["", "hello", &with_key, &world.ca.cert_pem()[..200]] {
-        assert!(
-            matches!(RootBundle::from_pem(text), Err(RootsError::Pem(_))),
-            "{text}"
-        );
+        assert!(matches!(RootBundle::from_pem(text), Err(RootsError::Pem(_))), "{text}");
     }
 
     // A custom authority with its PKCS#8 key signs too.
@@ -439,14 +318,8 @@ fn roots_of_openssl_are_judged() {
         let key = world.read(&format!("{name}.key"));
         let custom = RootCa::from_pem(&world.read(&format!("{name}.crt")), &key).unwrap();
         let csr = NodeKey::generate().unwrap().csr_pem().unwrap();
-        let subject = NodeSubject {
-            node_id: NODE,
-            role: Role::Worker,
-            cluster_id: CLUSTER,
-        };
-        let chain = custom
-            .sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
-            .unwrap();
+        let subject = NodeSubject { node_id: NODE, role: Role::Worker, cluster_id: CLUSTER };
+        let chain = custom.sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now()).unwrap();
         world.write("custom-node.crt", &chain);
         world.openssl(&format!("verify -CAfile {name}.crt custom-node.crt"));
     }
@@ -461,13 +334,7 @@ fn a_root_whose_name_cannot_be_kept_signs_nothing() {
     );
     let ca = RootCa::from_pem(&world.read("two.crt"), &world.read("two.key")).unwrap();
     let csr = NodeKey::generate().unwrap().csr_pem().unwrap();
-    let subject = NodeSubject {
-        node_id: NODE,
-        role: Role::Worker,
-        cluster_id: CLUSTER,
-    };
-    let error = ca
-        .sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
-        .unwrap_err();
+    let subject = NodeSubject { node_id: NODE, role: Role::Worker, cluster_id: CLUSTER };
+    let error = ca.sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now()).unwrap_err();
     assert!(matches!(error, SignError::IssuerName), "{error}");
 }

@@ -21,12 +21,7 @@ pub enum MetaKey {
 
 impl MetaKey {
     /// All of them.
-    pub const ALL: [MetaKey; 4] = [
-        MetaKey::Layout,
-        MetaKey::Vote,
-        MetaKey::Purged,
-        MetaKey::Committed,
-    ];
+    pub const ALL: [MetaKey; 4] = [MetaKey::Layout, MetaKey::Vote, MetaKey::Purged, MetaKey::Committed];
 
     /// The name under which the record is stored.
     pub fn name(self) -> &'static str {
@@ -73,10 +68,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Budget {
-            left: bytes_max,
-            first: true,
-        }
+        Budget { left: bytes_max, first: true }
     }
 
     /// Whether a record of this size still fits; it is counted if so.

@@ -182,20 +182,14 @@ impl LogError {
             | LogError::Encode { .. }
             | LogError::Decode { .. }
             | LogError::DecodeMeta { .. } => false,
-            LogError::Stopped { source, .. } => {
-                source.as_ref().is_some_and(|cause| cause.needs_rebuild())
-            }
+            LogError::Stopped { source, .. } => source.as_ref().is_some_and(|cause| cause.needs_rebuild()),
         }
     }
 }
 
 impl From<FileError> for LogError {
     fn from(error: FileError) -> Self {
-        LogError::File {
-            doing: error.doing,
-            path: error.path,
-            source: error.source,
-        }
+        LogError::File { doing: error.doing, path: error.path, source: error.source }
     }
 }
 

@@ -22,18 +22,12 @@ pub(crate) struct FileError {
 /// Attaches what was being done to which path to an I/O error.
 pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_path_buf();
-    move |source| FileError {
-        doing,
-        path,
-        source,
-    }
+    move |source| FileError { doing, path, source }
 }
 
 /// Makes the entries of a directory (creations, renames, removals) durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), FileError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed("sync directory", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync directory", dir))
 }
 
 /// Makes a directory exist, private to this user, and its entry in the parent durable.
@@ -41,11 +35,7 @@ pub(crate) fn ensure_dir(dir: &Path) -> Result<(), FileError> {
     if dir.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE_DIR_MODE)
-        .create(dir)
-        .map_err(failed("create directory", dir))?;
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR_MODE).create(dir).map_err(failed("create directory", dir))?;
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
@@ -54,23 +44,14 @@ pub(crate) fn ensure_dir(dir: &Path) -> Result<(), FileError> {
 
 /// Creates a private file for writing, emptying one that is left from before.
 pub(crate) fn create_private(path: &Path) -> Result<File, FileError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(PRIVATE_FILE_MODE)
-        .open(path)
-        .map_err(failed("create", path))
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(PRIVATE_FILE_MODE).open(path).map_err(failed("create", path))
 }
 
 /// Replaces a file in one step: after a crash it holds either the old bytes or the new ones.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let temporary = path.with_extension("tmp");
     let mut file = create_private(&temporary)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(failed("write", &temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &temporary))?;
     publish(&temporary, path)
 }
 

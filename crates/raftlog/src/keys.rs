@@ -79,11 +79,7 @@ pub enum KeysError {
 
 impl From<FileError> for KeysError {
     fn from(error: FileError) -> Self {
-        KeysError::File {
-            doing: error.doing,
-            path: error.path,
-            source: error.source,
-        }
+        KeysError::File { doing: error.doing, path: error.path, source: error.source }
     }
 }
 
@@ -95,9 +91,7 @@ pub struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Keys").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -162,19 +156,11 @@ impl Keys {
     /// Those of writing the file.
     pub fn reseal(&self, kek: Option<&Kek>) -> Result<(), KeysError> {
         let dek = match kek {
-            Some(kek) => BASE64.encode(
-                Sealer::new(kek.as_bytes()).seal(Label::single(Kind::DataKey), &self.dek[..]),
-            ),
+            Some(kek) => BASE64.encode(Sealer::new(kek.as_bytes()).seal(Label::single(Kind::DataKey), &self.dek[..])),
             None => BASE64.encode(&self.dek[..]),
         };
-        let file = KeyFile {
-            version: FILE_VERSION,
-            sealed: kek.is_some(),
-            dek,
-        };
-        let bytes = Zeroizing::new(
-            serde_json::to_vec_pretty(&file).expect("a struct of plain fields becomes JSON"),
-        );
+        let file = KeyFile { version: FILE_VERSION, sealed: kek.is_some(), dek };
+        let bytes = Zeroizing::new(serde_json::to_vec_pretty(&file).expect("a struct of plain fields becomes JSON"));
         files::replace_private(&self.path, &bytes)?;
         Ok(())
     }
@@ -190,23 +176,13 @@ fn read_file(path: &Path) -> Result<Option<KeyFile>, KeysError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(files::failed("read", path)(error).into()),
     };
-    let malformed = || KeysError::Malformed {
-        path: path.to_path_buf(),
-    };
+    let malformed = || KeysError::Malformed { path: path.to_path_buf() };
     // The parser's message could quote the key, so it is not passed on.
     let file: KeyFile = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
-    if file.version == FILE_VERSION {
-        Ok(Some(file))
-    } else {
-        Err(malformed())
-    }
+    if file.version == FILE_VERSION { Ok(Some(file)) } else { Err(malformed()) }
 }
 
-fn unlock(
-    path: &Path,
-    file: &KeyFile,
-    kek: Option<&Kek>,
-) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+fn unlock(path: &Path, file: &KeyFile, kek: Option<&Kek>) -> Result<Zeroizing<[u8; 32]>, KeysError> {
     let path = || path.to_path_buf();
     let malformed = || KeysError::Malformed { path: path() };
     let stored = Zeroizing::new(BASE64.decode(&file.dek).map_err(|_| malformed())?);
@@ -223,9 +199,7 @@ fn unlock(
 }
 
 fn has_data(dir: &Path) -> bool {
-    [crate::log::LOG_DIR, crate::snapshot::SNAPSHOT_DIR]
-        .iter()
-        .any(|name| dir.join(name).exists())
+    [crate::log::LOG_DIR, crate::snapshot::SNAPSHOT_DIR].iter().any(|name| dir.join(name).exists())
 }
 
 #[cfg(test)]
@@ -238,10 +212,7 @@ mod tests {
     fn a_new_key_is_private_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("raft");
-        assert_eq!(
-            Keys::open(&state, None).unwrap().dek,
-            Keys::open(&state, None).unwrap().dek
-        );
+        assert_eq!(Keys::open(&state, None).unwrap().dek, Keys::open(&state, None).unwrap().dek);
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state), 0o700);
         assert_eq!(mode(&state.join(FILE_NAME)), 0o600);
@@ -259,14 +230,8 @@ mod tests {
         assert_eq!(Keys::is_locked(dir.path()).unwrap(), Some(true));
         let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
         assert!(!text.contains(&BASE64.encode(&keys.dek[..])));
-        assert!(matches!(
-            Keys::open(dir.path(), None),
-            Err(KeysError::Locked { .. })
-        ));
-        assert!(matches!(
-            Keys::open(dir.path(), Some(&Kek::from_bytes([4; 32]))),
-            Err(KeysError::WrongKek { .. })
-        ));
+        assert!(matches!(Keys::open(dir.path(), None), Err(KeysError::Locked { .. })));
+        assert!(matches!(Keys::open(dir.path(), Some(&Kek::from_bytes([4; 32]))), Err(KeysError::WrongKek { .. })));
         assert_eq!(Keys::open(dir.path(), Some(&kek)).unwrap().dek, keys.dek);
 
         keys.reseal(None).unwrap();
@@ -277,21 +242,10 @@ mod tests {
     fn no_new_key_is_made_over_existing_data_and_no_broken_file_is_believed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(crate::log::LOG_DIR)).unwrap();
-        assert!(matches!(
-            Keys::open(dir.path(), None),
-            Err(KeysError::Missing { .. })
-        ));
-        for text in [
-            "",
-            "{}",
-            r#"{"version":2,"sealed":false,"dek":""}"#,
-            r#"{"version":1,"sealed":false,"dek":"AAAA"}"#,
-        ] {
+        assert!(matches!(Keys::open(dir.path(), None), Err(KeysError::Missing { .. })));
+        for text in ["", "{}", r#"{"version":2,"sealed":false,"dek":""}"#, r#"{"version":1,"sealed":false,"dek":"AAAA"}"#] {
             std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
-            assert!(matches!(
-                Keys::open(dir.path(), None),
-                Err(KeysError::Malformed { .. })
-            ));
+            assert!(matches!(Keys::open(dir.path(), None), Err(KeysError::Malformed { .. })));
         }
     }
 }

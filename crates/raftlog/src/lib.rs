@@ -52,7 +52,5 @@ pub use error::LogError;
 pub use keys::{Kek, Keys, KeysError};
 pub use log::{ENTRY_BYTES_MAX, LogReader, LogStatus, RaftLog};
 pub use sled_backend::SledBackend;
-pub use snapshot::{
-    SnapshotError, SnapshotReader, SnapshotSink, SnapshotStore, SnapshotWriter, StoredSnapshot,
-};
+pub use snapshot::{SnapshotError, SnapshotReader, SnapshotSink, SnapshotStore, SnapshotWriter, StoredSnapshot};
 pub use wipe::{Wipe, WipeError, wipe};

@@ -62,9 +62,7 @@ pub struct LogReader<C: RaftTypeConfig<NodeId = u64>> {
 
 impl<C: RaftTypeConfig<NodeId = u64>> Clone for LogReader<C> {
     fn clone(&self) -> Self {
-        LogReader {
-            shared: Arc::clone(&self.shared),
-        }
+        LogReader { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -97,26 +95,17 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
     }
 
     /// Waits until a write that was handed over is durable.
-    async fn wait(
-        &self,
-        outcome: oneshot::Receiver<Result<(), Arc<LogError>>>,
-    ) -> Result<(), LogError> {
+    async fn wait(&self, outcome: oneshot::Receiver<Result<(), Arc<LogError>>>) -> Result<(), LogError> {
         match outcome.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(LogError::Stopped {
-                path: self.reader.shared.path.clone(),
-                source: Some(error),
-            }),
+            Ok(Err(error)) => Err(LogError::Stopped { path: self.reader.shared.path.clone(), source: Some(error) }),
             Err(_) => Err(self.reader.shared.stopped(&self.status)),
         }
     }
 
     fn seal_meta<T: serde::Serialize>(&self, key: MetaKey, value: &T) -> Vec<u8> {
         let plain = codec::encode(value).expect("votes and log ids are plain numbers");
-        self.reader
-            .shared
-            .sealer
-            .seal(Label::single(kind_of(key)), &plain)
+        self.reader.shared.sealer.seal(Label::single(kind_of(key)), &plain)
     }
 }
 
@@ -143,10 +132,7 @@ where
             Ok(result) => result,
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             // The runtime is shutting down.
-            Err(_) => Err(LogError::Stopped {
-                path: self.shared.path.clone(),
-                source: None,
-            }),
+            Err(_) => Err(LogError::Stopped { path: self.shared.path.clone(), source: None }),
         }
     }
 }
@@ -163,10 +149,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> Shared<C> {
             LogStatus::Failed(error) => Some(Arc::clone(error)),
             LogStatus::Closed(error) => error.clone(),
         };
-        LogError::Stopped {
-            path: self.path.clone(),
-            source,
-        }
+        LogError::Stopped { path: self.path.clone(), source }
     }
 }
 
@@ -176,10 +159,7 @@ where
 {
     /// Reads from the backend what is not in memory, and the rest from memory. Blocks on the disk.
     fn read(&self, range: &Range<u64>, bytes_max: usize) -> Result<Vec<C::Entry>, LogError> {
-        let closed = || LogError::Stopped {
-            path: self.path.clone(),
-            source: None,
-        };
+        let closed = || LogError::Stopped { path: self.path.clone(), source: None };
         with_backend(
             &self.backend,
             |backend| {
@@ -187,14 +167,8 @@ where
                 let (stored, recent) = {
                     let view = self.view();
                     let wanted = view.clamp(range);
-                    let split = view
-                        .tail_start()
-                        .clamp(wanted.start, wanted.end.max(wanted.start));
-                    let recent = if split < wanted.end {
-                        view.copy(split..wanted.end, bytes_max)
-                    } else {
-                        Vec::new()
-                    };
+                    let split = view.tail_start().clamp(wanted.start, wanted.end.max(wanted.start));
+                    let recent = if split < wanted.end { view.copy(split..wanted.end, bytes_max) } else { Vec::new() };
                     (wanted.start..split, recent)
                 };
                 let StoredRecords { records, more } = match stored.is_empty() {
@@ -218,9 +192,7 @@ where
                 if expected < stored.end {
                     return Err(hole(expected, None, &self.path));
                 }
-                let fitting = recent
-                    .into_iter()
-                    .take_while(|(bytes, _)| budget.admits(*bytes));
+                let fitting = recent.into_iter().take_while(|(bytes, _)| budget.admits(*bytes));
                 entries.extend(fitting.map(|(_, entry)| entry));
                 Ok(entries)
             },
@@ -230,39 +202,18 @@ where
 }
 
 /// Opens and decodes a stored entry.
-fn open_entry<C: RaftTypeConfig<NodeId = u64>>(
-    sealer: &Sealer,
-    record: &StoredRecord,
-    path: &Path,
-) -> Result<C::Entry, LogError> {
+fn open_entry<C: RaftTypeConfig<NodeId = u64>>(sealer: &Sealer, record: &StoredRecord, path: &Path) -> Result<C::Entry, LogError> {
     use openraft::RaftLogId;
 
     let index = record.index;
-    let corrupt = || LogError::Corrupt {
-        index,
-        path: path.to_path_buf(),
-    };
-    let plain = sealer
-        .open(Label::entry(index), &record.bytes)
-        .map_err(|_| corrupt())?;
-    let entry: C::Entry = codec::decode(&plain).map_err(|source| LogError::Decode {
-        index,
-        path: path.to_path_buf(),
-        source,
-    })?;
-    if entry.get_log_id().index == index {
-        Ok(entry)
-    } else {
-        Err(corrupt())
-    }
+    let corrupt = || LogError::Corrupt { index, path: path.to_path_buf() };
+    let plain = sealer.open(Label::entry(index), &record.bytes).map_err(|_| corrupt())?;
+    let entry: C::Entry = codec::decode(&plain).map_err(|source| LogError::Decode { index, path: path.to_path_buf(), source })?;
+    if entry.get_log_id().index == index { Ok(entry) } else { Err(corrupt()) }
 }
 
 fn hole(expected: u64, found: Option<u64>, path: &Path) -> LogError {
-    LogError::Hole {
-        expected,
-        found,
-        path: path.to_path_buf(),
-    }
+    LogError::Hole { expected, found, path: path.to_path_buf() }
 }
 
 /// The kind under which a single record is sealed.

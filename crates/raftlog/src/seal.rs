@@ -45,20 +45,12 @@ pub(crate) struct Label<'a> {
 impl Label<'static> {
     /// The label of a log entry.
     pub(crate) fn entry(index: u64) -> Self {
-        Label {
-            kind: Kind::Entry,
-            number: index,
-            owner: &[],
-        }
+        Label { kind: Kind::Entry, number: index, owner: &[] }
     }
 
     /// The label of a record of which there is only one.
     pub(crate) fn single(kind: Kind) -> Self {
-        Label {
-            kind,
-            number: 0,
-            owner: &[],
-        }
+        Label { kind, number: 0, owner: &[] }
     }
 }
 
@@ -96,15 +88,10 @@ impl fmt::Debug for Sealer {
 
 impl Sealer {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let digest = Sha256::new_with_prefix(b"swarm-raftlog key id")
-            .chain_update(key)
-            .finalize();
+        let digest = Sha256::new_with_prefix(b"swarm-raftlog key id").chain_update(key).finalize();
         let mut key_id = KeyId::default();
         key_id.copy_from_slice(&digest[..16]);
-        Sealer {
-            cipher: Arc::new(XChaCha20Poly1305::new(key.into())),
-            key_id,
-        }
+        Sealer { cipher: Arc::new(XChaCha20Poly1305::new(key.into())), key_id }
     }
 
     pub(crate) fn key_id(&self) -> &KeyId {
@@ -121,11 +108,7 @@ impl Sealer {
         sealed.extend_from_slice(plain);
         let tag = self
             .cipher
-            .encrypt_inout_detached(
-                &XNonce::from(nonce),
-                &label.associated_data(),
-                (&mut sealed[HEAD_BYTES..]).into(),
-            )
+            .encrypt_inout_detached(&XNonce::from(nonce), &label.associated_data(), (&mut sealed[HEAD_BYTES..]).into())
             .expect("a record is far below the 256 GiB the cipher can take");
         sealed.extend_from_slice(&tag);
         sealed
@@ -140,12 +123,7 @@ impl Sealer {
         let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(Forged)?;
         let mut plain = body.to_vec();
         self.cipher
-            .decrypt_inout_detached(
-                &XNonce::from(*nonce),
-                &label.associated_data(),
-                plain.as_mut_slice().into(),
-                &Tag::from(*tag),
-            )
+            .decrypt_inout_detached(&XNonce::from(*nonce), &label.associated_data(), plain.as_mut_slice().into(), &Tag::from(*tag))
             .map_err(|_| Forged)?;
         Ok(plain)
     }
@@ -162,10 +140,7 @@ mod tests {
         assert_eq!(sealer.open(Label::entry(5), &sealed).unwrap(), b"five");
         assert!(sealer.open(Label::entry(6), &sealed).is_err());
         assert!(sealer.open(Label::single(Kind::Vote), &sealed).is_err());
-        let owned = Label {
-            owner: b"file",
-            ..Label::entry(5)
-        };
+        let owned = Label { owner: b"file", ..Label::entry(5) };
         assert!(sealer.open(owned, &sealed).is_err());
         let other = Sealer::new(&[8; 32]);
         assert!(other.open(Label::entry(5), &sealed).is_err());

@@ -79,9 +79,7 @@ struct Database {
 
 impl std::fmt::Debug for SledBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SledBackend")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SledBackend").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -100,10 +98,7 @@ impl SledBackend {
             database: None,
             unsynced_bytes: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
-            marker: Mutex::new(Marker {
-                pending: *marker.written(),
-                file: marker,
-            }),
+            marker: Mutex::new(Marker { pending: *marker.written(), file: marker }),
         };
         let database = backend.open_unlocked()?;
         backend.database = Some(database);
@@ -131,10 +126,7 @@ impl SledBackend {
 
     /// Compares what sled found with what must be there.
     fn check_mark(&self) -> Result<(), LogError> {
-        let reverted = |lost: String| LogError::Reverted {
-            lost,
-            path: self.path.clone(),
-        };
+        let reverted = |lost: String| LogError::Reverted { lost, path: self.path.clone() };
         let must = *self.marker().file.written();
         let mut found = Mark::default();
         for key in MetaKey::ALL {
@@ -168,10 +160,7 @@ impl SledBackend {
             pending.last = None;
         }
         if file.written().last.is_some_and(|(index, _)| goes(index)) {
-            let lowered = Mark {
-                last: None,
-                ..*file.written()
-            };
+            let lowered = Mark { last: None, ..*file.written() };
             file.write(&lowered, true)?;
         }
         Ok(())
@@ -191,17 +180,11 @@ impl SledBackend {
     }
 
     fn database(&self) -> &Database {
-        self.database
-            .as_ref()
-            .expect("the database is taken only by drop")
+        self.database.as_ref().expect("the database is taken only by drop")
     }
 
     /// Runs a sled operation, naming its errors and catching its panics.
-    fn guard<T>(
-        &self,
-        doing: &'static str,
-        operation: impl FnOnce() -> sled::Result<T>,
-    ) -> Result<T, LogError> {
+    fn guard<T>(&self, doing: &'static str, operation: impl FnOnce() -> sled::Result<T>) -> Result<T, LogError> {
         if self.broken.load(Ordering::Acquire) {
             return Err(self.damaged(doing, "it panicked before".to_owned()));
         }
@@ -219,48 +202,25 @@ impl SledBackend {
         match error {
             // sled has no better name for it.
             sled::Error::Io(source) if source.to_string().starts_with("could not acquire lock") => {
-                LogError::InUse {
-                    path: self.path.clone(),
-                }
+                LogError::InUse { path: self.path.clone() }
             }
             // Reads past the end of the file are pages that should be there.
-            sled::Error::Io(source)
-                if !matches!(
-                    source.kind(),
-                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData
-                ) =>
-            {
-                LogError::File {
-                    doing,
-                    path: self.path.clone(),
-                    source,
-                }
+            sled::Error::Io(source) if !matches!(source.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
+                LogError::File { doing, path: self.path.clone(), source }
             }
-            sled::Error::Unsupported(reason) => LogError::Refused {
-                doing,
-                path: self.path.clone(),
-                reason,
-            },
-            sled::Error::Io(_)
-            | sled::Error::Corruption { .. }
-            | sled::Error::ReportableBug(_)
-            | sled::Error::CollectionNotFound(_) => self.damaged(doing, error.to_string()),
+            sled::Error::Unsupported(reason) => LogError::Refused { doing, path: self.path.clone(), reason },
+            sled::Error::Io(_) | sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::CollectionNotFound(_) => {
+                self.damaged(doing, error.to_string())
+            }
         }
     }
 
     fn damaged(&self, doing: &'static str, reason: String) -> LogError {
-        LogError::Damaged {
-            doing,
-            path: self.path.clone(),
-            reason,
-        }
+        LogError::Damaged { doing, path: self.path.clone(), reason }
     }
 
     fn corrupt(&self, index: u64) -> LogError {
-        LogError::Corrupt {
-            index,
-            path: self.path.clone(),
-        }
+        LogError::Corrupt { index, path: self.path.clone() }
     }
 
     fn parse_key(&self, doing: &'static str, key: &[u8]) -> Result<(u64, u32), LogError> {
@@ -315,9 +275,7 @@ impl LogBackend for SledBackend {
             let keys = self.guard("truncate", || {
                 let range = key(from, 0)..;
                 let newest_first = self.database().log.range(range).keys().rev();
-                newest_first
-                    .take(TRUNCATE_KEYS_PER_STEP)
-                    .collect::<sled::Result<Vec<_>>>()
+                newest_first.take(TRUNCATE_KEYS_PER_STEP).collect::<sled::Result<Vec<_>>>()
             })?;
             if keys.is_empty() {
                 return Ok(());
@@ -339,15 +297,9 @@ impl LogBackend for SledBackend {
         let keys = self.guard("purge", || {
             let range = ..=key(upto, u32::MAX);
             let oldest_first = self.database().log.range(range).keys();
-            oldest_first
-                .take(PURGE_KEYS_PER_STEP)
-                .collect::<sled::Result<Vec<_>>>()
+            oldest_first.take(PURGE_KEYS_PER_STEP).collect::<sled::Result<Vec<_>>>()
         })?;
-        let mut step = if keys.len() < PURGE_KEYS_PER_STEP {
-            PurgeStep::Done
-        } else {
-            PurgeStep::More
-        };
+        let mut step = if keys.len() < PURGE_KEYS_PER_STEP { PurgeStep::Done } else { PurgeStep::More };
         let mut bytes = 0;
         let mut left = keys.len();
         for key in keys {
@@ -365,15 +317,10 @@ impl LogBackend for SledBackend {
         let mut found = StoredRecords::default();
         let mut reader = RecordReader::default();
         let mut budget = Budget::new(bytes_max);
-        let mut chunks = self
-            .database()
-            .log
-            .range(key(range.start, 0)..key(range.end, 0));
+        let mut chunks = self.database().log.range(key(range.start, 0)..key(range.end, 0));
         while let Some((key, value)) = self.guard("read", || chunks.next().transpose())? {
             let (index, chunk_index) = self.parse_key("read", &key)?;
-            let step = reader
-                .take(index, chunk_index, &value, &mut budget)
-                .map_err(|index| self.corrupt(index))?;
+            let step = reader.take(index, chunk_index, &value, &mut budget).map_err(|index| self.corrupt(index))?;
             match step {
                 ReadStep::Goes => {}
                 ReadStep::Completes(record) => found.records.push(record),
@@ -391,9 +338,7 @@ impl LogBackend for SledBackend {
         let version = self.marker().pending.versions[key as usize] + 1;
         let mut value = version.to_be_bytes().to_vec();
         value.extend_from_slice(bytes);
-        self.guard("write a record to", || {
-            self.database().meta.insert(key.name(), value.as_slice())
-        })?;
+        self.guard("write a record to", || self.database().meta.insert(key.name(), value.as_slice()))?;
         self.marker().pending.versions[key as usize] = version;
         self.changed(value.len())
     }
@@ -406,10 +351,7 @@ impl LogBackend for SledBackend {
         let database = self.database();
         self.guard("flush", || database.db.flush())?;
         sync_blobs(&database.blobs)?;
-        database
-            .file
-            .sync_data()
-            .map_err(files::failed("sync", &self.path.join("db")))?;
+        database.file.sync_data().map_err(files::failed("sync", &self.path.join("db")))?;
         self.unsynced_bytes.store(0, Ordering::Relaxed);
 
         let mut marker = self.marker();
@@ -473,9 +415,7 @@ fn sync_blobs(dir: &Path) -> Result<(), LogError> {
     let mut found = false;
     for entry in entries {
         let path = entry.map_err(files::failed("list", dir))?.path();
-        File::open(&path)
-            .and_then(|file| file.sync_all())
-            .map_err(files::failed("sync", &path))?;
+        File::open(&path).and_then(|file| file.sync_all()).map_err(files::failed("sync", &path))?;
         found = true;
     }
     if found {
@@ -489,9 +429,7 @@ fn sync_files(dir: &Path) -> Result<(), LogError> {
     for entry in std::fs::read_dir(dir).map_err(files::failed("list", dir))? {
         let path = entry.map_err(files::failed("list", dir))?.path();
         if path.is_file() {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(files::failed("sync", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(files::failed("sync", &path))?;
         }
     }
     files::sync_dir(dir)?;

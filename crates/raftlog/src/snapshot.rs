@@ -37,23 +37,11 @@ const CHUNKS_QUEUED_MAX: usize = 4;
 type FileId = [u8; 16];
 
 fn meta_label(file_id: &FileId) -> Label<'_> {
-    Label {
-        kind: Kind::SnapshotHead,
-        number: 0,
-        owner: file_id,
-    }
+    Label { kind: Kind::SnapshotHead, number: 0, owner: file_id }
 }
 
 fn chunk_label(file_id: &FileId, number: u64, last: bool) -> Label<'_> {
-    Label {
-        kind: if last {
-            Kind::SnapshotLastChunk
-        } else {
-            Kind::SnapshotChunk
-        },
-        number,
-        owner: file_id,
-    }
+    Label { kind: if last { Kind::SnapshotLastChunk } else { Kind::SnapshotChunk }, number, owner: file_id }
 }
 
 /// Bytes before the first record.

@@ -41,12 +41,7 @@ impl<E: RaftLogId<u64>> TailEntry<E> {
 
 impl<E: RaftLogId<u64>> LogView<E> {
     pub(crate) fn new(purged: Option<LogId<u64>>) -> Self {
-        LogView {
-            purged,
-            entries: None,
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-        }
+        LogView { purged, entries: None, tail: VecDeque::new(), tail_bytes: 0 }
     }
 
     pub(crate) fn purged(&self) -> Option<LogId<u64>> {
@@ -73,10 +68,7 @@ impl<E: RaftLogId<u64>> LogView<E> {
             self.tail.push_back(added);
         }
         while (self.tail_bytes > TAIL_BYTES_MAX || self.tail.len() > TAIL_ENTRIES_MAX)
-            && self
-                .tail
-                .front()
-                .is_some_and(|oldest| oldest.write <= written)
+            && self.tail.front().is_some_and(|oldest| oldest.write <= written)
         {
             self.forget_oldest();
         }
@@ -91,11 +83,7 @@ impl<E: RaftLogId<u64>> LogView<E> {
             return;
         }
         self.entries = before.filter(|_| first < from).map(|last| (first, last));
-        while self
-            .tail
-            .back()
-            .is_some_and(|newest| newest.index() >= from)
-        {
+        while self.tail.back().is_some_and(|newest| newest.index() >= from) {
             let newest = self.tail.pop_back();
             self.tail_bytes -= newest.map_or(0, |newest| newest.encoded_bytes);
         }
@@ -104,15 +92,8 @@ impl<E: RaftLogId<u64>> LogView<E> {
     /// Drops the entries up to and including `upto`, which may be beyond the last one.
     pub(crate) fn purge(&mut self, upto: LogId<u64>) {
         self.purged = self.purged.max(Some(upto));
-        self.entries = self
-            .entries
-            .filter(|(_, last)| last.index > upto.index)
-            .map(|(first, last)| (first.max(upto.index + 1), last));
-        while self
-            .tail
-            .front()
-            .is_some_and(|oldest| oldest.index() <= upto.index)
-        {
+        self.entries = self.entries.filter(|(_, last)| last.index > upto.index).map(|(first, last)| (first.max(upto.index + 1), last));
+        while self.tail.front().is_some_and(|oldest| oldest.index() <= upto.index) {
             self.forget_oldest();
         }
     }
@@ -180,13 +161,7 @@ mod tests {
     }
 
     fn entries(indexes: Range<u64>, encoded_bytes: usize, write: u64) -> Vec<TailEntry<Entry>> {
-        indexes
-            .map(|index| TailEntry {
-                entry: Entry(log_id(index)),
-                encoded_bytes,
-                write,
-            })
-            .collect()
+        indexes.map(|index| TailEntry { entry: Entry(log_id(index)), encoded_bytes, write }).collect()
     }
 
     #[test]
@@ -202,11 +177,7 @@ mod tests {
         assert_eq!(view.tail_start(), 5);
         assert_eq!(view.clamp(&(0..100)), 0..8);
         assert_eq!(view.copy(6..8, usize::MAX).len(), 2);
-        assert_eq!(
-            view.copy(6..8, 1).len(),
-            1,
-            "the first one passes whatever its size"
-        );
+        assert_eq!(view.copy(6..8, 1).len(), 1, "the first one passes whatever its size");
     }
 
     #[test]

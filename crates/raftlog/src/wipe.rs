@@ -32,11 +32,7 @@ pub struct WipeError {
 
 impl From<FileError> for WipeError {
     fn from(error: FileError) -> Self {
-        WipeError {
-            doing: error.doing,
-            path: error.path,
-            source: error.source,
-        }
+        WipeError { doing: error.doing, path: error.path, source: error.source }
     }
 }
 
@@ -70,9 +66,7 @@ pub fn wipe(dir: &Path, what: Wipe) -> Result<(), WipeError> {
 pub(crate) fn sweep(dir: &Path, name: &str) -> Result<(), FileError> {
     let discarded = discarded(dir, name);
     match std::fs::remove_dir_all(&discarded) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(files::failed("remove", &discarded)(error))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(files::failed("remove", &discarded)(error)),
         _ => Ok(()),
     }
 }
@@ -97,9 +91,7 @@ fn discarded(dir: &Path, name: &str) -> PathBuf {
 
 fn remove_file(path: &Path) -> Result<(), FileError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(files::failed("remove", path)(error))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(files::failed("remove", path)(error)),
         _ => Ok(()),
     }
 }

@@ -136,12 +136,7 @@ impl Writer {
         let mut purged = None;
         let mut result = Ok(());
         let mut durable = false;
-        for Request {
-            write,
-            durable: needs_sync,
-            done,
-        } in group
-        {
+        for Request { write, durable: needs_sync, done } in group {
             waiting.extend(done);
             durable |= needs_sync;
             match &write {
@@ -184,9 +179,7 @@ impl Writer {
                 self.write(|backend| backend.append(&records))
             }
             Write::Truncate { from } => self.delete(|backend| backend.truncate(from)),
-            Write::Purge { sealed, .. } => {
-                self.write(|backend| backend.put_meta(MetaKey::Purged, &sealed))
-            }
+            Write::Purge { sealed, .. } => self.write(|backend| backend.put_meta(MetaKey::Purged, &sealed)),
             Write::Meta { key, sealed } => self.write(|backend| backend.put_meta(key, &sealed)),
         }
     }
@@ -206,19 +199,13 @@ impl Writer {
     }
 
     /// Runs a write beside which reads may go on.
-    fn write<T>(
-        &self,
-        operation: impl FnOnce(&dyn LogBackend) -> Result<T, LogError>,
-    ) -> Result<T, LogError> {
+    fn write<T>(&self, operation: impl FnOnce(&dyn LogBackend) -> Result<T, LogError>) -> Result<T, LogError> {
         self.check()?;
         with_backend(&self.backend, operation, || self.stopped())
     }
 
     /// Runs a deletion, beside which nothing may be read.
-    fn delete<T>(
-        &self,
-        operation: impl FnOnce(&dyn LogBackend) -> Result<T, LogError>,
-    ) -> Result<T, LogError> {
+    fn delete<T>(&self, operation: impl FnOnce(&dyn LogBackend) -> Result<T, LogError>) -> Result<T, LogError> {
         self.check()?;
         let guard = self.backend.write().unwrap_or_else(PoisonError::into_inner);
         match guard.as_deref() {
@@ -237,10 +224,7 @@ impl Writer {
     }
 
     fn stopped(&self) -> LogError {
-        LogError::Stopped {
-            path: self.path.clone(),
-            source: self.failed.clone(),
-        }
+        LogError::Stopped { path: self.path.clone(), source: self.failed.clone() }
     }
 
     fn fail(&mut self, error: LogError) -> Arc<LogError> {
@@ -253,8 +237,7 @@ impl Writer {
             );
             self.failed = Some(Arc::clone(&error));
             self.purge_upto = None;
-            self.status
-                .send_replace(LogStatus::Failed(Arc::clone(&error)));
+            self.status.send_replace(LogStatus::Failed(Arc::clone(&error)));
         }
         error
     }
@@ -266,11 +249,7 @@ impl Writer {
                 self.fail(error);
             }
         }
-        let backend = self
-            .backend
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let backend = self.backend.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(backend);
         self.status.send_replace(LogStatus::Closed(self.failed));
     }

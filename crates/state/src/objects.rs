@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use swarm_types::{
-    ClusterId, Endpoint, GenericResource, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec, SpecId, Swarm, TaskId, TaskState,
-    TaskStatus, Timestamp, UpdateStatus, Version,
+    ClusterId, Endpoint, GenericResource, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec, SpecId, Swarm, TaskId,
+    TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
 };
 
 /// The cluster: one object. `api.join_tokens` is always set here and left out where the API hides it.

@@ -46,7 +46,8 @@ impl State {
     /// [`SnapshotError`]; what was written then is of no use.
     pub fn write_to(&self, out: &mut impl Write) -> Result<(), SnapshotError> {
         out.write_all(&[FORMAT])?;
-        let objects = (self.specs.len() + self.nodes.len() + self.services.len() + self.tasks.len() + usize::from(self.cluster.is_some())) as u64;
+        let objects =
+            (self.specs.len() + self.nodes.len() + self.services.len() + self.tasks.len() + usize::from(self.cluster.is_some())) as u64;
         let changed = self.changed.iter().map(|(t, i)| (*t, *i)).collect();
         write_frame(out, &Header { applied: self.applied, objects, changed })?;
         if let Some(cluster) = &self.cluster {
@@ -127,4 +128,3 @@ impl PartialEq for State {
 fn uses(state: &State, id: &swarm_types::SpecId) -> u64 {
     state.spec_uses.get(id).copied().unwrap_or(0)
 }
-

@@ -56,9 +56,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
         if whole.is_empty() && fraction.is_empty() {
             return Err(invalid());
         }
-        let end = after
-            .find(|c: char| c == '.' || c.is_ascii_digit())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
         let (unit_name, after) = after.split_at(end);
         if unit_name.is_empty() {
             // Go finds a number that does not fit before it misses the unit.
@@ -66,23 +64,14 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
             return Err(DurationError::MissingUnit { text: text.into() });
         }
         let whole = leading_int(whole).ok_or_else(invalid)?;
-        let unit = unit(unit_name).ok_or_else(|| DurationError::UnknownUnit {
-            unit: unit_name.into(),
-            text: text.into(),
-        })?;
-        let mut value = whole
-            .checked_mul(unit)
-            .filter(|v| *v <= 1 << 63)
-            .ok_or_else(invalid)?;
+        let unit = unit(unit_name).ok_or_else(|| DurationError::UnknownUnit { unit: unit_name.into(), text: text.into() })?;
+        let mut value = whole.checked_mul(unit).filter(|v| *v <= 1 << 63).ok_or_else(invalid)?;
         let (digits, scale) = leading_fraction(fraction);
         if digits > 0 {
             // Floating point, as Go does, so that the last digit is the same.
             value += (digits as f64 * (unit as f64 / scale)) as u64;
         }
-        total = total
-            .checked_add(value)
-            .filter(|t| *t <= 1 << 63)
-            .ok_or_else(invalid)?;
+        total = total.checked_add(value).filter(|t| *t <= 1 << 63).ok_or_else(invalid)?;
         rest = after;
     }
     let total = i128::from(total);
@@ -119,9 +108,7 @@ fn leading_fraction(digits: &str) -> (u64, f64) {
     let mut value = 0u64;
     let mut scale = 1f64;
     for digit in digits.bytes() {
-        let next = value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(u64::from(digit - b'0')));
+        let next = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0')));
         match next.filter(|v| *v <= 1 << 63) {
             Some(next) => value = next,
             None => break,

@@ -68,11 +68,7 @@ impl Function {
     where
         F: Fn(&[Value]) -> Result<Value, FunctionError> + Send + Sync + 'static,
     {
-        Function {
-            params: params.into(),
-            variadic: None,
-            body: Arc::new(body),
-        }
+        Function { params: params.into(), variadic: None, body: Arc::new(body) }
     }
 
     /// A function of `params` and any number of further arguments of type `rest`.
@@ -80,11 +76,7 @@ impl Function {
     where
         F: Fn(&[Value]) -> Result<Value, FunctionError> + Send + Sync + 'static,
     {
-        Function {
-            params: params.into(),
-            variadic: Some(rest),
-            body: Arc::new(body),
-        }
+        Function { params: params.into(), variadic: Some(rest), body: Arc::new(body) }
     }
 
     /// A function from one string to one string that cannot fail.
@@ -92,9 +84,7 @@ impl Function {
     where
         F: Fn(&str) -> String + Send + Sync + 'static,
     {
-        Function::new(&[Param::String], move |args| {
-            Ok(Value::from(body(text(&args[0]))))
-        })
+        Function::new(&[Param::String], move |args| Ok(Value::from(body(text(&args[0])))))
     }
 
     /// A function without arguments that computes its value when it is called.
@@ -117,11 +107,7 @@ impl Function {
     }
 
     pub(crate) fn go_type(&self) -> String {
-        let mut types: Vec<String> = self
-            .params
-            .iter()
-            .map(|p| p.go_type().to_string())
-            .collect();
+        let mut types: Vec<String> = self.params.iter().map(|p| p.go_type().to_string()).collect();
         if let Some(rest) = self.variadic {
             types.push(format!("...{}", rest.go_type()));
         }
@@ -165,12 +151,7 @@ impl Functions {
     /// Adds all functions of `other`, replacing those of the same names.
     #[must_use]
     pub fn extended(mut self, other: &Functions) -> Functions {
-        self.by_name.extend(
-            other
-                .by_name
-                .iter()
-                .map(|(name, f)| (Arc::clone(name), f.clone())),
-        );
+        self.by_name.extend(other.by_name.iter().map(|(name, f)| (Arc::clone(name), f.clone())));
         self
     }
 

@@ -55,9 +55,5 @@ fn scaled(mut size: f64, base: f64, units: &[&str]) -> String {
         size /= base;
         at += 1;
     }
-    format!(
-        "{}{}",
-        format_float(size, Style::General, Some(4)),
-        units[at]
-    )
+    format!("{}{}", format_float(size, Style::General, Some(4)), units[at])
 }

@@ -26,9 +26,8 @@ mod structs;
 mod value;
 
 pub use docker::{
-    FormatError, Formats, Header, InspectError, Inspector, ObjectKind, Row, align_tabs,
-    client_functions, ellipsis, header_functions, json_array, json_array_compact, render_rows,
-    service_functions, service_template, text_width,
+    FormatError, Formats, Header, InspectError, Inspector, ObjectKind, Row, align_tabs, client_functions, ellipsis, header_functions,
+    json_array, json_array_compact, render_rows, service_functions, service_template, text_width,
 };
 pub use exec::{ExecError, Limits, MissingKey, Template};
 pub use function::{Function, FunctionError, Functions, Param};

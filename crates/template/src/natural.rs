@@ -22,11 +22,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
                 let (number_b, rest_b) = take_number(b);
                 let zeros_a = a.len() - rest_a.len() - number_a.len();
                 let zeros_b = b.len() - rest_b.len() - number_b.len();
-                let order = number_a
-                    .len()
-                    .cmp(&number_b.len())
-                    .then_with(|| number_a.cmp(number_b))
-                    .then_with(|| zeros_a.cmp(&zeros_b));
+                let order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b)).then_with(|| zeros_a.cmp(&zeros_b));
                 if order.is_ne() {
                     return order;
                 }
@@ -40,9 +36,6 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 /// The leading number without its zeros, and what follows.
 fn take_number(text: &[u8]) -> (&[u8], &[u8]) {
     let zeros = text.iter().take_while(|byte| **byte == b'0').count();
-    let digits = text[zeros..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let digits = text[zeros..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     text[zeros..].split_at(digits)
 }

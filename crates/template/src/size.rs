@@ -34,20 +34,12 @@ pub enum SizeError {
 /// [`SizeError`]
 pub fn memory_bytes(text: &str) -> Result<i64, SizeError> {
     let invalid = || SizeError::Invalid { text: text.into() };
-    let last = text
-        .rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')
-        .ok_or_else(invalid)?;
+    let last = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').ok_or_else(invalid)?;
     // A single space may stand between number and unit.
-    let number = if text[last..].starts_with(' ') {
-        &text[..last]
-    } else {
-        &text[..=last]
-    };
+    let number = if text[last..].starts_with(' ') { &text[..last] } else { &text[..=last] };
     let suffix = &text[last + 1..];
 
-    let size = parse_float(number).ok_or_else(|| SizeError::Number {
-        number: number.into(),
-    })?;
+    let size = parse_float(number).ok_or_else(|| SizeError::Number { number: number.into() })?;
     if size < 0.0 {
         return Err(invalid());
     }
@@ -55,13 +47,9 @@ pub fn memory_bytes(text: &str) -> Result<i64, SizeError> {
     let factor = match lower.as_str() {
         "" | "b" => 1u64,
         _ if lower.len() > 3 => {
-            return Err(SizeError::Suffix {
-                suffix: suffix.into(),
-            });
+            return Err(SizeError::Suffix { suffix: suffix.into() });
         }
-        _ => unit(&lower).ok_or(SizeError::Suffix {
-            suffix: lower.clone(),
-        })?,
+        _ => unit(&lower).ok_or(SizeError::Suffix { suffix: lower.clone() })?,
     };
     Ok((size * factor as f64) as i64)
 }
@@ -150,9 +138,7 @@ fn rational(text: &str) -> Result<(i128, i128), CpusError> {
         return Ok((0, 1));
     }
     let places = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-    let shift = exponent
-        .saturating_add(places(zeros))
-        .saturating_sub(places(fraction.len()));
+    let shift = exponent.saturating_add(places(zeros)).saturating_sub(places(fraction.len()));
     let value: i64 = match significant.trim_start_matches('0').parse() {
         Ok(value) => value,
         Err(_) if shift < 0 => return Err(CpusError::TooPrecise),

@@ -65,10 +65,7 @@ impl Struct {
 
     /// A pointer to a struct of the Go type `type_name`.
     pub fn pointer(type_name: &str) -> Struct {
-        Struct {
-            pointer: true,
-            ..Struct::new(type_name)
-        }
+        Struct { pointer: true, ..Struct::new(type_name) }
     }
 
     /// A Go `time.Time` from its RFC 3339 text; other text is taken as it is.
@@ -78,11 +75,7 @@ impl Struct {
         let shown = go_time_text(rfc3339).unwrap_or_else(|| rfc3339.to_string());
         let mut json = String::new();
         crate::json::write_string(&mut json, rfc3339, false);
-        Struct {
-            text: Some(shown.into()),
-            json: JsonForm::Text(json.into()),
-            ..Struct::new("time.Time")
-        }
+        Struct { text: Some(shown.into()), json: JsonForm::Text(json.into()), ..Struct::new("time.Time") }
     }
 
     /// A nil pointer to a struct of type `type_name` that would have `fields`.
@@ -142,13 +135,7 @@ impl Struct {
     }
 
     fn add(mut self, name: &str, value: Value, embedded: bool, omit_empty: bool) -> Struct {
-        self.fields.push(Field {
-            name: name.into(),
-            value,
-            embedded,
-            omit_empty,
-            json_name: None,
-        });
+        self.fields.push(Field { name: name.into(), value, embedded, omit_empty, json_name: None });
         self
     }
 
@@ -162,10 +149,7 @@ impl Struct {
 
     /// What the pointer points to.
     pub(crate) fn dereferenced(&self) -> Struct {
-        Struct {
-            pointer: false,
-            ..self.clone()
-        }
+        Struct { pointer: false, ..self.clone() }
     }
 
     pub(crate) fn text(&self) -> Option<&str> {
@@ -194,19 +178,14 @@ impl Struct {
 
     /// The method called `name`, of the struct or of one embedded in it.
     pub(crate) fn find_method(&self, name: &str) -> Option<&Function> {
-        self.methods
-            .get(name)
-            .or_else(|| self.embedded().find_map(|object| object.find_method(name)))
+        self.methods.get(name).or_else(|| self.embedded().find_map(|object| object.find_method(name)))
     }
 
     fn embedded(&self) -> impl Iterator<Item = &Struct> {
-        self.fields
-            .iter()
-            .filter(|field| field.embedded)
-            .filter_map(|field| match &field.value {
-                Value::Struct(object) => Some(&**object),
-                _ => None,
-            })
+        self.fields.iter().filter(|field| field.embedded).filter_map(|field| match &field.value {
+            Value::Struct(object) => Some(&**object),
+            _ => None,
+        })
     }
 }
 
@@ -221,10 +200,7 @@ fn go_time_text(rfc3339: &str) -> Option<String> {
             (&rest[..at], format!("{offset} {offset}"))
         }
     };
-    let digits = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_digit() || b":.-".contains(&b))
-    };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b":.-".contains(&b));
     if !digits(date) || !digits(clock) {
         return None;
     }

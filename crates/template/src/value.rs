@@ -184,13 +184,7 @@ impl Value {
     pub(crate) fn behind_pointer(self) -> Value {
         let mut named = match self {
             Value::Named(named) => Named::clone(&named),
-            basic => Named {
-                type_name: basic.type_name().into(),
-                value: basic,
-                text: None,
-                methods: BTreeMap::new(),
-                pointer: false,
-            },
+            basic => Named { type_name: basic.type_name().into(), value: basic, text: None, methods: BTreeMap::new(), pointer: false },
         };
         named.pointer = true;
         Value::Named(Arc::new(named))
@@ -239,20 +233,12 @@ impl Named {
 impl List {
     /// A slice of the Go type `type_name`, such as `[]swarm.Mount`.
     pub fn new(type_name: &str, items: Vec<Value>) -> List {
-        List {
-            type_name: type_name.into(),
-            items,
-            nil: false,
-        }
+        List { type_name: type_name.into(), items, nil: false }
     }
 
     /// A nil slice: prints like an empty one, but equals `nil` and is `null` in JSON.
     pub fn nil(type_name: &str) -> List {
-        List {
-            type_name: type_name.into(),
-            items: Vec::new(),
-            nil: true,
-        }
+        List { type_name: type_name.into(), items: Vec::new(), nil: true }
     }
 
     /// A `[]interface {}`, as decoded from JSON.
@@ -262,10 +248,7 @@ impl List {
 
     /// A `[]byte`: prints as numbers, as text with `%s`, and is base64 in JSON.
     pub fn of_bytes(bytes: &[u8]) -> List {
-        let items = bytes
-            .iter()
-            .map(|byte| Value::named("uint8", Value::Uint(u64::from(*byte))))
-            .collect();
+        let items = bytes.iter().map(|byte| Value::named("uint8", Value::Uint(u64::from(*byte)))).collect();
         List::new("[]uint8", items)
     }
 
@@ -294,13 +277,7 @@ impl List {
 impl Map {
     /// An empty map of the Go type `type_name`; `zero` is the zero value of its elements.
     pub fn new(type_name: &str, zero: Value) -> Map {
-        Map {
-            type_name: type_name.into(),
-            entries: BTreeMap::new(),
-            zero,
-            methods: BTreeMap::new(),
-            nil: false,
-        }
+        Map { type_name: type_name.into(), entries: BTreeMap::new(), zero, methods: BTreeMap::new(), nil: false }
     }
 
     /// A `map[string]interface {}`, as decoded from JSON.
@@ -413,9 +390,7 @@ impl From<&serde_json::Value> for Value {
             serde_json::Value::Bool(b) => Value::Bool(*b),
             serde_json::Value::Number(n) => Value::Number(n.to_string().into()),
             serde_json::Value::String(s) => Value::from(s.as_str()),
-            serde_json::Value::Array(items) => {
-                List::any(items.iter().map(Value::from).collect()).into()
-            }
+            serde_json::Value::Array(items) => List::any(items.iter().map(Value::from).collect()).into(),
             serde_json::Value::Object(entries) => {
                 let mut map = Map::any();
                 for (key, value) in entries {

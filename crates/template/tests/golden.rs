@@ -27,23 +27,16 @@ fn status() -> serde_json::Value {
 fn with_floats(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Number(n) => Value::Float(n.as_f64().unwrap()),
-        serde_json::Value::Array(items) => {
-            List::any(items.iter().map(with_floats).collect()).into()
+        serde_json::Value::Array(items) => List::any(items.iter().map(with_floats).collect()).into(),
+        serde_json::Value::Object(entries) => {
+            entries.iter().fold(Map::any(), |map, (key, value)| map.entry(key, with_floats(value))).into()
         }
-        serde_json::Value::Object(entries) => entries
-            .iter()
-            .fold(Map::any(), |map, (key, value)| {
-                map.entry(key, with_floats(value))
-            })
-            .into(),
         other => Value::from(other),
     }
 }
 
 fn volume() -> Value {
-    let version = Struct::new("swarm.Version")
-        .optional_field("Index", Value::named("uint64", Value::Uint(7)))
-        .string_text("7");
+    let version = Struct::new("swarm.Version").optional_field("Index", Value::named("uint64", Value::Uint(7))).string_text("7");
     let meta = Struct::new("swarm.Meta")
         .optional_field("Version", version)
         .optional_field("CreatedAt", Struct::time("2024-01-02T03:04:05.000000006Z"))
@@ -51,10 +44,7 @@ fn volume() -> Value {
     let mode = Struct::pointer("volume.AccessMode")
         .optional_field("Scope", Value::named("volume.Scope", "single"))
         .optional_field("Sharing", Value::named("volume.SharingMode", "none"))
-        .optional_field(
-            "MountVolume",
-            Struct::nil_pointer("volume.TypeMount", &["FsType"]),
-        )
+        .optional_field("MountVolume", Struct::nil_pointer("volume.TypeMount", &["FsType"]))
         .optional_field("BlockVolume", Struct::nil_pointer("volume.TypeBlock", &[]));
     let spec = Struct::new("volume.ClusterVolumeSpec")
         .optional_field("Group", "g")
@@ -69,9 +59,7 @@ fn volume() -> Value {
         .field("Spec", spec)
         .optional_field("PublishStatus", List::nil("[]*volume.PublishStatus"))
         .optional_field("Info", Struct::nil_pointer("volume.Info", &["VolumeID"]));
-    let usage = Struct::pointer("volume.UsageData")
-        .field("RefCount", Value::int64(3))
-        .field("Size", Value::int64(-1));
+    let usage = Struct::pointer("volume.UsageData").field("RefCount", Value::int64(3)).field("Size", Value::int64(-1));
     let labels = [("com.example.a-b", "x"), ("z", "26"), ("a", "1")];
     Struct::new("volume.Volume")
         .optional_field("ClusterVolume", cluster)
@@ -80,10 +68,7 @@ fn volume() -> Value {
         .field("Labels", Value::string_map(labels))
         .field("Mountpoint", "/m")
         .field("Name", "x")
-        .field(
-            "Options",
-            Map::new("map[string]string", Value::from("")).into_nil(),
-        )
+        .field("Options", Map::new("map[string]string", Value::from("")).into_nil())
         .field("Scope", "local")
         .optional_field("Status", with_floats(&status()))
         .optional_field("UsageData", usage)
@@ -97,28 +82,18 @@ fn config_json() -> String {
         "Spec": {"Name": "n", "Labels": {"a": "1"}, "Data": "aGk="}
     });
     // The server spelled these numbers differently than serde_json does.
-    config
-        .to_string()
-        .replace("1e+20", "100000000000000000000")
-        .replace("1e-7", "1e-07")
+    config.to_string().replace("1e+20", "100000000000000000000").replace("1e-7", "1e-07")
 }
 
 pub(crate) fn render(data: &str, template: &str) -> Result<String, String> {
-    let inspector =
-        Inspector::parse(template).map_err(|error| format!("template parsing error: {error}"))?;
+    let inspector = Inspector::parse(template).map_err(|error| format!("template parsing error: {error}"))?;
     match data {
         "volume" => {
             // Volumes have no raw form, so the error is that of the typed attempt.
-            let template =
-                swarm_template::Template::parse(template, &swarm_template::client_functions())
-                    .unwrap();
-            template
-                .render(&volume())
-                .map_err(|error| format!("template parsing error: {error}"))
+            let template = swarm_template::Template::parse(template, &swarm_template::client_functions()).unwrap();
+            template.render(&volume()).map_err(|error| format!("template parsing error: {error}"))
         }
-        _ => inspector
-            .render(None, &config_json())
-            .map_err(|error| error.to_string()),
+        _ => inspector.render(None, &config_json()).map_err(|error| error.to_string()),
     }
 }
 
@@ -137,13 +112,7 @@ fn check(file: &str) {
             wrong.push(format!("{template}\n   want {want:?}\n   got  {got:?}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 #[test]

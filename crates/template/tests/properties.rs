@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use swarm_template::{
-    Inspector, Limits, Template, Value, align_tabs, client_functions, duration, ellipsis, json,
-    natural, service_functions, size,
+    Inspector, Limits, Template, Value, align_tabs, client_functions, duration, ellipsis, json, natural, service_functions, size,
 };
 
 /// Pieces that make random text look like templates.
@@ -90,11 +89,7 @@ fn data() -> Value {
 }
 
 fn run(text: &str) {
-    let limits = Limits {
-        steps_max: 2_000,
-        bytes_max: 1 << 16,
-        depth_max: 100,
-    };
+    let limits = Limits { steps_max: 2_000, bytes_max: 1 << 16, depth_max: 100 };
     if let Ok(template) = Template::parse(text, &client_functions()) {
         let (output, _) = template.limits(limits).render_partly(&data());
         assert!(output.len() <= limits.bytes_max);
@@ -189,8 +184,7 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
-            prop::collection::btree_map(any::<String>(), inner, 0..5)
-                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(any::<String>(), inner, 0..5).prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
         ]
     })
 }

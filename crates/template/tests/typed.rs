@@ -20,11 +20,8 @@ fn render(objects: &Json, case: &Json) -> Result<String, String> {
     };
     let json = objects[name][case["object"].as_str().unwrap()].to_string();
     let typed = kind.typed(&json).unwrap();
-    let inspector = Inspector::parse(case["template"].as_str().unwrap())
-        .map_err(|error| format!("template parsing error: {error}"))?;
-    inspector
-        .render(Some(&typed), &json)
-        .map_err(|error| error.to_string())
+    let inspector = Inspector::parse(case["template"].as_str().unwrap()).map_err(|error| format!("template parsing error: {error}"))?;
+    inspector.render(Some(&typed), &json).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -41,36 +38,16 @@ fn objects_print_as_docker_prints_them() {
         };
         if got != want {
             let (kind, object) = (&case["kind"], &case["object"]);
-            wrong.push(format!(
-                "{kind} {object} {}\n   want {want:?}\n   got  {got:?}",
-                case["template"]
-            ));
+            wrong.push(format!("{kind} {object} {}\n   want {want:?}\n   got  {got:?}", case["template"]));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 #[test]
 fn objects_of_other_shapes_have_no_types() {
-    for json in [
-        "",
-        "[]",
-        "{",
-        r#"{"ID":5}"#,
-        r#"{"Spec":{"Labels":["a"]}}"#,
-        r#"{"CreatedAt":1}"#,
-    ] {
+    for json in ["", "[]", "{", r#"{"ID":5}"#, r#"{"Spec":{"Labels":["a"]}}"#, r#"{"CreatedAt":1}"#] {
         assert!(ObjectKind::Service.typed(json).is_none(), "{json}");
     }
-    assert!(
-        ObjectKind::Config
-            .typed(r#"{"Spec":{"Data":"?"}}"#)
-            .is_none()
-    );
+    assert!(ObjectKind::Config.typed(r#"{"Spec":{"Data":"?"}}"#).is_none());
 }

@@ -47,18 +47,9 @@ fn wrong_durations_are_refused_in_gos_words() {
         ("1d", r#"time: unknown unit "d" in duration "1d""#),
         ("1 s", r#"time: unknown unit " s" in duration "1 s""#),
         ("1\"s", r#"time: unknown unit "\"s" in duration "1\"s""#),
-        (
-            "1é",
-            r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#,
-        ),
-        (
-            "9223372036854775808ns",
-            r#"time: invalid duration "9223372036854775808ns""#,
-        ),
-        (
-            "99999999999999999999h",
-            r#"time: invalid duration "99999999999999999999h""#,
-        ),
+        ("1é", r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#),
+        ("9223372036854775808ns", r#"time: invalid duration "9223372036854775808ns""#),
+        ("99999999999999999999h", r#"time: invalid duration "99999999999999999999h""#),
         ("3000000h", r#"time: invalid duration "3000000h""#),
     ] {
         assert_eq!(duration::parse(text).unwrap_err().to_string(), error);
@@ -166,23 +157,11 @@ fn memory_is_read_as_docker_reads_it() {
         ("5mi", "invalid suffix: 'mi'"),
         ("5KIBS", "invalid suffix: 'KIBS'"),
         ("5é", "invalid suffix: 'é'"),
-        (
-            "1  k",
-            r#"strconv.ParseFloat: parsing "1 ": invalid syntax"#,
-        ),
-        (
-            "1.2.3",
-            r#"strconv.ParseFloat: parsing "1.2.3": invalid syntax"#,
-        ),
-        (
-            "1k5",
-            r#"strconv.ParseFloat: parsing "1k5": invalid syntax"#,
-        ),
+        ("1  k", r#"strconv.ParseFloat: parsing "1 ": invalid syntax"#),
+        ("1.2.3", r#"strconv.ParseFloat: parsing "1.2.3": invalid syntax"#),
+        ("1k5", r#"strconv.ParseFloat: parsing "1k5": invalid syntax"#),
         (" 5", r#"strconv.ParseFloat: parsing " 5": invalid syntax"#),
-        (
-            "0x10",
-            r#"strconv.ParseFloat: parsing "0x10": invalid syntax"#,
-        ),
+        ("0x10", r#"strconv.ParseFloat: parsing "0x10": invalid syntax"#),
     ] {
         assert_eq!(size::memory_bytes(text).unwrap_err().to_string(), error);
     }
@@ -294,18 +273,7 @@ fn json_is_laid_out_without_changing_it() {
     let compacted = r#"{"b":[],"a":{"x":1.0,"y":[1,{"z":"q\"{,"}]},"e":{},"f":null}"#;
     assert_eq!(json::compact(text).unwrap(), compacted);
     assert_eq!(json::indent("[]", "  ").unwrap(), "[]");
-    for wrong in [
-        "",
-        "{",
-        "[1,]",
-        "{\"a\"}",
-        "01",
-        "1 2",
-        "\"\u{1}\"",
-        "nul",
-        "[1}",
-        "\"\\x\"",
-    ] {
+    for wrong in ["", "{", "[1,]", "{\"a\"}", "01", "1 2", "\"\u{1}\"", "nul", "[1}", "\"\\x\""] {
         assert!(json::indent(wrong, " ").is_err(), "{wrong}");
     }
     let deep = "[".repeat(100_000);

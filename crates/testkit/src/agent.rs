@@ -55,13 +55,7 @@ pub struct AgentOptions {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self {
-            name: "swarm".to_owned(),
-            hostname: None,
-            labels: Vec::new(),
-            extra_args: Vec::new(),
-            env: Vec::new(),
-        }
+        Self { name: "swarm".to_owned(), hostname: None, labels: Vec::new(), extra_args: Vec::new(), env: Vec::new() }
     }
 }
 
@@ -89,12 +83,7 @@ impl AgentProc {
     /// # Errors
     /// When it does not start: the end of its log is in the text.
     pub fn start(host: &Arc<Host>, options: AgentOptions) -> Result<Self> {
-        let agent = Self {
-            host: Arc::clone(host),
-            options,
-            running: Mutex::new(None),
-            kept: false,
-        };
+        let agent = Self { host: Arc::clone(host), options, running: Mutex::new(None), kept: false };
         agent.start_again()?;
         Ok(agent)
     }
@@ -114,9 +103,7 @@ impl AgentProc {
     /// Its socket, by a path that is good inside and outside the host.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.host
-            .run_dir()
-            .join(format!("{}.sock", self.options.name))
+        self.host.run_dir().join(format!("{}.sock", self.options.name))
     }
 
     /// Its socket as docker clients take it.
@@ -141,12 +128,7 @@ impl AgentProc {
         command
             .arg("--state-dir")
             .arg(self.state_dir())
-            .args([
-                "--host",
-                &self.url(),
-                "--docker-host",
-                &self.host.docker_url(),
-            ])
+            .args(["--host", &self.url(), "--docker-host", &self.host.docker_url()])
             .arg("--manager-bin")
             .arg(bin_dir.join("swarm-manager"));
         if let Some(hostname) = &self.options.hostname {
@@ -155,9 +137,7 @@ impl AgentProc {
         for label in &self.options.labels {
             command.args(["--label", label]);
         }
-        command
-            .args(&self.options.extra_args)
-            .envs(self.options.env.iter().map(|(name, value)| (name, value)));
+        command.args(&self.options.extra_args).envs(self.options.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 
@@ -166,11 +146,7 @@ impl AgentProc {
     /// # Errors
     /// When it runs already or does not start.
     pub fn start_again(&self) -> Result<()> {
-        ensure!(
-            self.process().is_none(),
-            "the agent of {} runs",
-            self.host.name()
-        );
+        ensure!(self.process().is_none(), "the agent of {} runs", self.host.name());
         // One that ended by itself or with its host.
         if let Some(mut ended) = self.running().take() {
             ended.child.wait()?;
@@ -220,12 +196,7 @@ impl AgentProc {
             return Err(error.context(format!("after {signal}:\n{}", tail(&self.log(), 30))));
         }
         let status = running.child.wait()?;
-        ensure!(
-            status.success(),
-            "after {signal} the agent of {} ended with {status}:\n{}",
-            self.host.name(),
-            tail(&self.log(), 30)
-        );
+        ensure!(status.success(), "after {signal} the agent of {} ended with {status}:\n{}", self.host.name(), tail(&self.log(), 30));
         Ok(())
     }
 
@@ -264,15 +235,11 @@ impl AgentProc {
     pub fn manager(&self) -> Option<Process> {
         let state_dir = self.state_dir().display().to_string();
         // As a flag's value or a path below the folder, but not that of an agent with a longer name.
-        let names_it = |word: &String| {
-            word.split_once(&state_dir)
-                .is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.host.processes().into_iter().find(|process| {
-            process.program() == "swarm-manager"
-                && !process.zombie
-                && process.args.iter().any(names_it)
-        })
+        let names_it = |word: &String| word.split_once(&state_dir).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'));
+        self.host
+            .processes()
+            .into_iter()
+            .find(|process| process.program() == "swarm-manager" && !process.zombie && process.args.iter().any(names_it))
     }
 
     /// Sends a request to the agent's socket.

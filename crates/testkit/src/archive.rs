@@ -24,9 +24,7 @@ impl Layer {
 
     pub(crate) fn symlink(&mut self, path: &str, target: &str) -> Result<()> {
         let mut header = header(tar::EntryType::Symlink, 0o777, 0);
-        self.0
-            .append_link(&mut header, path, target)
-            .with_context(|| format!("could not add {path}"))
+        self.0.append_link(&mut header, path, target).with_context(|| format!("could not add {path}"))
     }
 
     pub(crate) fn finish(self) -> Result<Vec<u8>> {
@@ -35,9 +33,7 @@ impl Layer {
 
     fn add(&mut self, kind: tar::EntryType, path: &str, mode: u32, content: &[u8]) -> Result<()> {
         let mut header = header(kind, mode, content.len());
-        self.0
-            .append_data(&mut header, path, content)
-            .with_context(|| format!("could not add {path}"))
+        self.0.append_data(&mut header, path, content).with_context(|| format!("could not add {path}"))
     }
 }
 
@@ -73,11 +69,7 @@ pub(crate) fn write_archive(layer: &[u8], images: &[Image]) -> Result<Vec<u8>> {
             "Layers": [layer_path],
         }));
     }
-    archive.file(
-        "manifest.json",
-        0o644,
-        Value::from(manifest).to_string().as_bytes(),
-    )?;
+    archive.file("manifest.json", 0o644, Value::from(manifest).to_string().as_bytes())?;
     archive.finish()
 }
 

@@ -77,9 +77,7 @@ impl Bed {
     #[must_use]
     pub fn host(&self, number: u8) -> &Arc<Host> {
         let index = usize::from(number).checked_sub(1);
-        index
-            .and_then(|index| self.hosts.get(index))
-            .unwrap_or_else(|| panic!("{} has no host {number}", self.name))
+        index.and_then(|index| self.hosts.get(index)).unwrap_or_else(|| panic!("{} has no host {number}", self.name))
     }
 
     /// All hosts, in the order of their numbers.
@@ -107,22 +105,14 @@ impl Bed {
     }
 
     fn new(hosts: u8, kept: bool) -> Result<Self> {
-        ensure!(
-            (1..=HOSTS_MAX).contains(&hosts),
-            "a bed has 1 to {HOSTS_MAX} hosts"
-        );
-        ensure!(
-            nix::unistd::geteuid().is_root(),
-            "a test bed needs root, for namespaces and dockerd"
-        );
+        ensure!((1..=HOSTS_MAX).contains(&hosts), "a bed has 1 to {HOSTS_MAX} hosts");
+        ensure!(nix::unistd::geteuid().is_root(), "a test bed needs root, for namespaces and dockerd");
         ensure_cgroups()?;
         let base = guard::base();
         let lock = guard::lock_base(&base)?;
         let (number, dir) = (1..=BEDS_MAX)
             .map(|number| (number, base.join(number.to_string())))
-            .find(|(number, dir)| {
-                !dir.exists() && !netns_path(&format!("{PREFIX}{number}-sw")).exists()
-            })
+            .find(|(number, dir)| !dir.exists() && !netns_path(&format!("{PREFIX}{number}-sw")).exists())
             .context("too many test beds: `testbed clean` removes what crashed runs left")?;
         let name = format!("{PREFIX}{number}");
         fs::create_dir(&dir)?;
@@ -136,16 +126,8 @@ impl Bed {
         drop(lock);
 
         let switch = Arc::new(Switch::new(&name, number));
-        let hosts = (1..=hosts)
-            .map(|number| Arc::new(Host::new(number, &name, &dir, Arc::clone(&switch))))
-            .collect();
-        Ok(Self {
-            name,
-            dir,
-            switch,
-            hosts,
-            guard,
-        })
+        let hosts = (1..=hosts).map(|number| Arc::new(Host::new(number, &name, &dir, Arc::clone(&switch)))).collect();
+        Ok(Self { name, dir, switch, hosts, guard })
     }
 
     fn start(&self) -> Result<()> {
@@ -229,8 +211,7 @@ impl KeptBed {
     /// When the bed has no such host, or it does not run.
     pub fn command(&self, number: u8, program: &str) -> Result<Command> {
         let file = self.dir.join(format!("h{number}/init.pid"));
-        let init = fs::read_to_string(&file)
-            .with_context(|| format!("{} has no host {number}", self.name))?;
+        let init = fs::read_to_string(&file).with_context(|| format!("{} has no host {number}", self.name))?;
         let mut command = Command::new("nsenter");
         command
             .args(["--target", init.trim()])
@@ -245,10 +226,7 @@ impl KeptBed {
     /// # Errors
     /// When something of it cannot be removed, and when called from within a host of the bed.
     pub fn remove(self) -> Result<()> {
-        ensure!(
-            std::env::var_os(MARK).is_none(),
-            "this shell is in a host of the bed: leave it first"
-        );
+        ensure!(std::env::var_os(MARK).is_none(), "this shell is in a host of the bed: leave it first");
         guard::sweep(&self.dir)
     }
 }
@@ -269,12 +247,8 @@ pub fn sweep_leftovers() -> Result<Vec<String>> {
         }
     }
     // Namespaces whose folder is gone, as after a cleaning of the temporary folder.
-    let list = fs::read_dir("/run/netns").map(|entries| {
-        entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect::<Vec<_>>()
-    });
+    let list = fs::read_dir("/run/netns")
+        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<_>>());
     for netns in list.unwrap_or_default() {
         if let Some(number) = bed_number(&netns)
             && !base.join(number).exists()
@@ -294,10 +268,7 @@ fn bed_dirs() -> Result<Vec<PathBuf>> {
     let Ok(entries) = fs::read_dir(&base) else {
         return Ok(Vec::new());
     };
-    let mut numbers: Vec<u8> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u8> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     let dir = |number: u8| base.join(number.to_string());
     Ok(numbers.into_iter().map(dir).collect())
@@ -323,9 +294,7 @@ fn ensure_cgroups() -> Result<()> {
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T> {
-    thread
-        .join()
-        .map_err(|_| anyhow!("a helper thread panicked"))
+    thread.join().map_err(|_| anyhow!("a helper thread panicked"))
 }
 
 #[cfg(test)]

@@ -58,10 +58,7 @@ mod tests {
     #[test]
     fn versions_are_read() {
         for (text, version) in [
-            (
-                "Docker version 20.10.24+dfsg1, build 297e128",
-                Some((20, 10)),
-            ),
+            ("Docker version 20.10.24+dfsg1, build 297e128", Some((20, 10))),
             ("Docker version 28.2.2, build e6534b4", Some((28, 2))),
             ("podman version 4.3.1", None),
         ] {

@@ -56,11 +56,7 @@ impl Cluster {
     /// # Errors
     /// When one does not start.
     pub fn on(bed: Bed) -> Result<Self> {
-        let agents = bed
-            .hosts()
-            .iter()
-            .map(|host| AgentProc::start(host, AgentOptions::default()))
-            .collect::<Result<_>>()?;
+        let agents = bed.hosts().iter().map(|host| AgentProc::start(host, AgentOptions::default())).collect::<Result<_>>()?;
         Ok(Self { agents, bed })
     }
 
@@ -74,11 +70,7 @@ impl Cluster {
         let cluster = Self::up(managers + workers)?;
         cluster.init(1)?;
         for number in 2..=managers + workers {
-            let role = if number <= managers {
-                Role::Manager
-            } else {
-                Role::Worker
-            };
+            let role = if number <= managers { Role::Manager } else { Role::Worker };
             cluster.join(number, role)?;
         }
         cluster.wait_ready(managers, workers)?;
@@ -106,10 +98,7 @@ impl Cluster {
     /// When there is no such host.
     #[must_use]
     pub fn agent(&self, number: u8) -> &AgentProc {
-        let found = self
-            .agents
-            .iter()
-            .find(|agent| agent.host().number() == number);
+        let found = self.agents.iter().find(|agent| agent.host().number() == number);
         found.unwrap_or_else(|| panic!("{} has no host {number}", self.bed.name()))
     }
 
@@ -125,8 +114,7 @@ impl Cluster {
     /// When `swarm init` fails.
     pub fn init(&self, number: u8) -> Result<()> {
         let address = self.host(number).ip().to_string();
-        self.swarm(number, &["init", "--advertise-addr", &address])?
-            .ok()?;
+        self.swarm(number, &["init", "--advertise-addr", &address])?.ok()?;
         Ok(())
     }
 
@@ -138,14 +126,7 @@ impl Cluster {
         let (manager, token) = self.join_token(role)?;
         let address = self.host(number).ip().to_string();
         let remote = format!("{}:2377", self.host(manager).ip());
-        let args = [
-            "join",
-            "--token",
-            &token,
-            "--advertise-addr",
-            &address,
-            &remote,
-        ];
+        let args = ["join", "--token", &token, "--advertise-addr", &address, &remote];
         self.swarm(number, &args)?.ok()?;
         Ok(())
     }
@@ -180,22 +161,11 @@ impl Cluster {
         let wanted = usize::from(managers) + usize::from(workers);
         self.until("all nodes ready", JOIN_DEADLINE, || {
             let nodes = self.nodes()?;
-            let ready = nodes
-                .iter()
-                .filter(|node| node["Status"]["State"] == "ready");
+            let ready = nodes.iter().filter(|node| node["Status"]["State"] == "ready");
             let (ready, total) = (ready.count(), nodes.len());
-            ensure!(
-                ready == wanted,
-                "{ready} of {total} nodes are ready, not {wanted}"
-            );
-            let reachable = nodes
-                .iter()
-                .filter(|node| node["ManagerStatus"]["Reachability"] == "reachable")
-                .count();
-            ensure!(
-                reachable == usize::from(managers),
-                "{reachable} managers are reachable, not {managers}"
-            );
+            ensure!(ready == wanted, "{ready} of {total} nodes are ready, not {wanted}");
+            let reachable = nodes.iter().filter(|node| node["ManagerStatus"]["Reachability"] == "reachable").count();
+            ensure!(reachable == usize::from(managers), "{reachable} managers are reachable, not {managers}");
             Ok(())
         })
     }
@@ -255,9 +225,7 @@ impl Cluster {
     pub fn node(&self, number: u8) -> Result<Value> {
         let hostname = self.host(number).hostname();
         let nodes = self.nodes()?;
-        let found = nodes
-            .into_iter()
-            .find(|node| node["Description"]["Hostname"] == hostname);
+        let found = nodes.into_iter().find(|node| node["Description"]["Hostname"] == hostname);
         found.with_context(|| format!("no node is named {hostname}"))
     }
 
@@ -276,9 +244,7 @@ impl Cluster {
     /// As [`Cluster::ask`].
     pub fn running_tasks(&self, service: &str) -> Result<Vec<Value>> {
         let mut tasks = self.tasks(service)?;
-        tasks.retain(|task| {
-            task["DesiredState"] == "running" && task["Status"]["State"] == "running"
-        });
+        tasks.retain(|task| task["DesiredState"] == "running" && task["Status"]["State"] == "running");
         Ok(tasks)
     }
 
@@ -287,12 +253,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When they do not in time.
-    pub fn wait_running(
-        &self,
-        service: &str,
-        count: usize,
-        deadline: Duration,
-    ) -> Result<Vec<Value>> {
+    pub fn wait_running(&self, service: &str, count: usize, deadline: Duration) -> Result<Vec<Value>> {
         self.until(&format!("{count} tasks of {service}"), deadline, || {
             let tasks = self.running_tasks(service)?;
             if tasks.len() != count {
@@ -314,12 +275,7 @@ impl Cluster {
         let label = format!("com.docker.swarm.service.name={service}");
         let filters = json!({"label": [label]}).to_string();
         let mut found = Vec::new();
-        for host in self
-            .bed
-            .hosts()
-            .iter()
-            .filter(|host| host.dockerd().is_some())
-        {
+        for host in self.bed.hosts().iter().filter(|host| host.dockerd().is_some()) {
             let request = Request::get("/containers/json").query("filters", &filters);
             for container in list(host.docker_api(&request)?.json()?)? {
                 let id = container["Id"].as_str().context("a container without id")?;
@@ -333,12 +289,7 @@ impl Cluster {
     ///
     /// # Errors
     /// After `deadline`.
-    pub fn until<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        probe: impl FnMut() -> Result<T>,
-    ) -> Result<T> {
+    pub fn until<T>(&self, what: &str, deadline: Duration, probe: impl FnMut() -> Result<T>) -> Result<T> {
         // The reason first: it is what the reader looks for.
         wait::until(what, deadline, probe).map_err(|error| anyhow!("{error:#}\n{}", self.logs()))
     }

@@ -43,10 +43,7 @@ impl Dockerd {
             .args(["--exec-root", "/run/docker", "--pidfile", "/run/docker.pid"])
             .args(["--host", "unix:///run/docker.sock"])
             .args(["--storage-driver", storage_driver()])
-            .args([
-                "--cgroup-parent",
-                &format!("/swarm-bed-{}", host.name().replace("-h", "/h")),
-            ])
+            .args(["--cgroup-parent", &format!("/swarm-bed-{}", host.name().replace("-h", "/h"))])
             .args(["--iptables=true", "--log-level=info"])
             .args(["--default-address-pool", "base=172.30.0.0/16,size=24"])
             .args(extra_args);
@@ -59,13 +56,7 @@ impl Dockerd {
             Request::get("/_ping").send(stream, "docker")?.ok()?;
             Ok(Ok(()))
         });
-        let log = || {
-            format!(
-                "dockerd of {}:\n{}",
-                host.name(),
-                tail(&host.docker_log(), 30)
-            )
-        };
+        let log = || format!("dockerd of {}:\n{}", host.name(), tail(&host.docker_log(), 30));
         if let Err(status) = ready.with_context(log)? {
             bail!("dockerd ended with {status}: {}", log());
         }
@@ -98,22 +89,14 @@ impl Dockerd {
 /// The process that a host command became: the child of the program that entered the host.
 pub(crate) fn entered(child: &Child, program: &OsStr) -> Result<Process> {
     let children = process::children(child.id());
-    let found = children
-        .iter()
-        .find(|process| OsStr::new(process.program()) == program);
-    found
-        .cloned()
-        .with_context(|| format!("no {program:?} among {children:?}"))
+    let found = children.iter().find(|process| OsStr::new(process.program()) == program);
+    found.cloned().with_context(|| format!("no {program:?} among {children:?}"))
 }
 
 /// overlay2 where the kernel has it; the folder of the beds is on an ordinary file system.
 fn storage_driver() -> &'static str {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let on_overlay = nix::sys::statfs::statfs(&std::env::temp_dir())
-        .is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC);
-    if known.split_whitespace().any(|word| word == "overlay") && !on_overlay {
-        "overlay2"
-    } else {
-        "vfs"
-    }
+    let on_overlay =
+        nix::sys::statfs::statfs(&std::env::temp_dir()).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC);
+    if known.split_whitespace().any(|word| word == "overlay") && !on_overlay { "overlay2" } else { "vfs" }
 }

@@ -45,11 +45,7 @@ impl Guard {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line)?;
-        ensure!(
-            line == "guarding\n",
-            "the guard of {} did not start",
-            bed_dir.display()
-        );
+        ensure!(line == "guarding\n", "the guard of {} did not start", bed_dir.display());
         Ok(Self(child))
     }
 }
@@ -67,10 +63,7 @@ impl Drop for Guard {
 pub(crate) fn sweep(bed_dir: &Path) -> Result<()> {
     // From a copy outside the bed, which the script removes.
     let mut command = Command::new("sh");
-    command
-        .args(["-c", SWEEP_SCRIPT, "sweep"])
-        .arg(bed_dir)
-        .env_remove(MARK);
+    command.args(["-c", SWEEP_SCRIPT, "sweep"]).arg(bed_dir).env_remove(MARK);
     run(command)?.ok()?;
     ensure!(!bed_dir.exists(), "{} is still there", bed_dir.display());
     Ok(())
@@ -89,9 +82,7 @@ pub(crate) fn lock_base(base: &Path) -> Result<Flock<File>> {
     fs::create_dir_all(base).with_context(|| format!("could not make {}", base.display()))?;
     let path = base.join("lock");
     let file = File::create(&path).with_context(|| format!("could not open {}", path.display()))?;
-    Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .with_context(|| format!("could not lock {}", path.display()))
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(|| format!("could not lock {}", path.display()))
 }
 
 /// The folder of all beds of this machine.

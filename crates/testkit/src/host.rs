@@ -136,10 +136,7 @@ impl Host {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let init = self.power().as_ref().map_or(0, |power| power.init);
         let mut command = Command::new("nsenter");
-        command
-            .args(["--target", &init.to_string()])
-            .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--"])
-            .arg(program);
+        command.args(["--target", &init.to_string()]).args(["--mount", "--uts", "--ipc", "--net", "--pid", "--"]).arg(program);
         self.set_environment(&mut command);
         command
     }
@@ -194,8 +191,7 @@ impl Host {
     /// # Errors
     /// When no whole answer comes.
     pub fn unix_request(&self, socket: &Path, request: &Request) -> Result<Response> {
-        let stream = UnixStream::connect(socket)
-            .with_context(|| format!("could not connect to {}", socket.display()))?;
+        let stream = UnixStream::connect(socket).with_context(|| format!("could not connect to {}", socket.display()))?;
         stream.set_read_timeout(Some(HTTP_DEADLINE))?;
         stream.set_write_timeout(Some(HTTP_DEADLINE))?;
         request.send(stream, "docker")
@@ -206,8 +202,7 @@ impl Host {
     /// # Errors
     /// When it is refused, unreachable or silent.
     pub fn connect(&self, to: impl Into<SocketAddr>, deadline: Duration) -> Result<TcpStream> {
-        connect_from(&netns_path(&self.name), to.into(), deadline)
-            .with_context(|| format!("from {}", self.name))
+        connect_from(&netns_path(&self.name), to.into(), deadline).with_context(|| format!("from {}", self.name))
     }
 
     /// GETs `path` from a web server at `to`, as a client on this host.
@@ -250,9 +245,7 @@ impl Host {
         }
         let dockerd = Dockerd::start(self, extra_args)?;
         let mut power = self.power();
-        let power = power
-            .as_mut()
-            .with_context(|| format!("{} is off", self.name))?;
+        let power = power.as_mut().with_context(|| format!("{} is off", self.name))?;
         power.dockerd = Some(dockerd);
         Ok(())
     }
@@ -375,15 +368,7 @@ impl Host {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net={}", netns_path(&self.name).display()))
-            .args([
-                "unshare",
-                "--mount",
-                "--uts",
-                "--ipc",
-                "--pid",
-                "--fork",
-                "--kill-child",
-            ])
+            .args(["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"])
             .args(["--propagation", "private", "sh", "-c", INIT_SCRIPT, "host"])
             .arg(&self.dir)
             .arg(&self.hostname)
@@ -395,10 +380,7 @@ impl Host {
             if let Some(status) = child.try_wait()? {
                 return Ok(Err(status));
             }
-            ensure!(
-                self.dir.join("booted").exists(),
-                "its first process is at work"
-            );
+            ensure!(self.dir.join("booted").exists(), "its first process is at work");
             Ok(Ok(()))
         });
         if let Err(status) = booted? {
@@ -407,19 +389,13 @@ impl Host {
         let init = fs::read_to_string(self.dir.join("init.pid"))?;
         let init = init.trim().parse().context("init.pid holds no number")?;
         let pid_namespace = process::pid_namespace(init).context("the host ended at once")?;
-        *self.power() = Some(Power {
-            child,
-            init,
-            pid_namespace,
-            dockerd: None,
-        });
+        *self.power() = Some(Power { child, init, pid_namespace, dockerd: None });
         Ok(())
     }
 
     /// Gives the images of the bed to dockerd.
     pub(crate) fn load_images(&self, archive: &[u8]) -> Result<()> {
-        let request = Request::new("POST", "/images/load?quiet=1")
-            .raw_body("application/x-tar", archive.to_vec());
+        let request = Request::new("POST", "/images/load?quiet=1").raw_body("application/x-tar", archive.to_vec());
         let answer = self.docker_api(&request)?.ok()?;
         // A failure while loading comes in the body, after the status.
         ensure!(!answer.contains("errorDetail"), "{answer}");
@@ -472,19 +448,9 @@ impl Host {
 
 /// Starts a program that runs on: no input, output appended to a log, out of reach of the terminal.
 pub(crate) fn spawn_daemon(mut command: Command, log: &Path) -> Result<Child> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(|| format!("could not open {}", log.display()))?;
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(File::try_clone(&file)?)
-        .stderr(file);
-    command
-        .spawn()
-        .with_context(|| format!("could not start {:?}", command.get_program()))
+    let file = OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("could not open {}", log.display()))?;
+    command.process_group(0).stdin(Stdio::null()).stdout(File::try_clone(&file)?).stderr(file);
+    command.spawn().with_context(|| format!("could not start {:?}", command.get_program()))
 }
 
 /// The last lines of a file, for failure texts.

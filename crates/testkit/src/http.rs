@@ -22,12 +22,7 @@ impl Request {
     /// [`Request::query`].
     #[must_use]
     pub fn new(method: &str, path: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
     /// A GET request.
@@ -45,8 +40,7 @@ impl Request {
     /// Adds a query parameter, percent-encoding its value.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.path
-            .push(if self.path.contains('?') { '&' } else { '?' });
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path.push_str(name);
         self.path.push('=');
         for byte in value.bytes() {
@@ -97,10 +91,7 @@ impl Request {
         head.push_str("\r\n");
         // A server that refuses a large body answers and closes while it is still being written: the
         // answer counts then, not the broken write.
-        let written = stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(&self.body))
-            .and_then(|()| stream.flush());
+        let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&self.body)).and_then(|()| stream.flush());
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
         match Response::parse(&bytes, &self.method) {
@@ -129,10 +120,7 @@ impl Response {
     /// The first header of that name, which is given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(have, _)| have == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text, invalid UTF-8 replaced.
@@ -164,20 +152,14 @@ impl Response {
     /// # Errors
     /// When it was answered otherwise.
     pub fn refused_with(&self, status: u16, text: &str) -> Result<()> {
-        ensure!(
-            self.status == status && self.text().contains(text),
-            "should have answered {status} with {text:?}: {self}"
-        );
+        ensure!(self.status == status && self.text().contains(text), "should have answered {status} with {text:?}: {self}");
         Ok(())
     }
 
     fn parse(bytes: &[u8], method: &str) -> Result<Self> {
         let mut rest = bytes;
         loop {
-            let end = rest
-                .windows(4)
-                .position(|window| window == b"\r\n\r\n")
-                .context("no whole answer")?;
+            let end = rest.windows(4).position(|window| window == b"\r\n\r\n").context("no whole answer")?;
             let head = std::str::from_utf8(&rest[..end]).context("a head that is not text")?;
             rest = &rest[end + 4..];
             let mut lines = head.split("\r\n");
@@ -195,11 +177,7 @@ impl Response {
                 .filter_map(|line| line.split_once(':'))
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
                 .collect();
-            let mut response = Self {
-                status,
-                headers,
-                body: Vec::new(),
-            };
+            let mut response = Self { status, headers, body: Vec::new() };
             if method != "HEAD" && !matches!(status, 204 | 304) {
                 response.body = response.decode(rest)?;
             }
@@ -208,19 +186,12 @@ impl Response {
     }
 
     fn decode(&self, body: &[u8]) -> Result<Vec<u8>> {
-        if self
-            .header("transfer-encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
+        if self.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             return unchunk(body);
         }
         if let Some(length) = self.header("content-length") {
             let length: usize = length.parse().context("a wrong content-length")?;
-            ensure!(
-                body.len() >= length,
-                "body cut off: {} of {length} bytes",
-                body.len()
-            );
+            ensure!(body.len() >= length, "body cut off: {} of {length} bytes", body.len());
             return Ok(body[..length].to_vec());
         }
         Ok(body.to_vec())
@@ -236,10 +207,7 @@ impl fmt::Display for Response {
 fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let end = bytes
-            .windows(2)
-            .position(|window| window == b"\r\n")
-            .context("body cut off within a chunk's size")?;
+        let end = bytes.windows(2).position(|window| window == b"\r\n").context("body cut off within a chunk's size")?;
         let size = std::str::from_utf8(&bytes[..end])?;
         let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16)
             .with_context(|| format!("a wrong chunk size {size:?}"))?;
@@ -263,16 +231,12 @@ mod tests {
     fn query_values_are_encoded() {
         let request = Request::get("/tasks").query("filters", r#"{"a":["b"]}"#);
         assert_eq!(request.path, "/tasks?filters=%7B%22a%22%3A%5B%22b%22%5D%7D");
-        assert_eq!(
-            request.query("b", "c d").path.split('&').nth(1),
-            Some("b=c%20d")
-        );
+        assert_eq!(request.query("b", "c d").path.split('&').nth(1), Some("b=c%20d"));
     }
 
     #[test]
     fn chunks_are_joined_and_an_early_answer_is_skipped() {
-        let bytes =
-            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+        let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
             X-A: b\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
         let response = Response::parse(bytes, "GET").unwrap();
         assert_eq!(response.ok().unwrap(), "abcde");

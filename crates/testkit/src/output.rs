@@ -68,10 +68,7 @@ impl Output {
     /// When it succeeded or said something else.
     pub fn fails_with(&self, text: &str) -> Result<()> {
         ensure!(!self.status.success(), "should have failed: {self}");
-        ensure!(
-            self.stderr.contains(text),
-            "should have said {text:?}: {self}"
-        );
+        ensure!(self.stderr.contains(text), "should have said {text:?}: {self}");
         Ok(())
     }
 }
@@ -110,18 +107,10 @@ pub fn run_with_input(command: Command, input: &[u8]) -> Result<Output> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_within(
-    mut command: Command,
-    deadline: Duration,
-    input: Option<&[u8]>,
-) -> Result<Output> {
+pub fn run_within(mut command: Command, deadline: Duration, input: Option<&[u8]>) -> Result<Output> {
     let text = command_text(&command);
     let mut child = command
-        .stdin(if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -143,12 +132,7 @@ pub fn run_within(
             let status = status.with_context(|| format!("could not wait for `{text}`"))?;
             join(waiter);
             writer.map(join);
-            return Ok(Output {
-                command: text,
-                status,
-                stdout: join(stdout),
-                stderr: join(stderr),
-            });
+            return Ok(Output { command: text, status, stdout: join(stdout), stderr: join(stderr) });
         }
         Err(RecvTimeoutError::Timeout) => true,
         Err(RecvTimeoutError::Disconnected) => false,
@@ -156,19 +140,13 @@ pub fn run_within(
     process::kill_tree(pid);
     join(waiter);
     ensure!(timed_out, "the wait for `{text}` broke off");
-    bail!(
-        "`{text}` did not end within {deadline:?}\nstdout: {}\nstderr: {}",
-        join(stdout),
-        join(stderr)
-    );
+    bail!("`{text}` did not end within {deadline:?}\nstdout: {}\nstderr: {}", join(stdout), join(stderr));
 }
 
 /// The command line without the words that only enter a host.
 fn command_text(command: &Command) -> String {
-    let mut words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let mut words: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy().into_owned()).collect();
     if words[0] == "nsenter"
         && let Some(end) = words.iter().position(|word| word == "--")
     {
@@ -218,12 +196,7 @@ mod tests {
 
     #[test]
     fn a_hanging_command_is_killed_with_its_children() {
-        let error = run_within(
-            sh("echo started; sleep 1000; true"),
-            Duration::from_millis(200),
-            None,
-        )
-        .unwrap_err();
+        let error = run_within(sh("echo started; sleep 1000; true"), Duration::from_millis(200), None).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("did not end within 200ms"), "{text}");
         assert!(text.contains("started"), "{text}");

@@ -31,11 +31,7 @@ impl Process {
     /// File name of the program, without its folder.
     #[must_use]
     pub fn program(&self) -> &str {
-        self.exe
-            .as_deref()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str())
-            .unwrap_or_default()
+        self.exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// Sends a signal.
@@ -80,11 +76,7 @@ pub(crate) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(read)
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(read).collect()
 }
 
 /// The processes whose parent is `pid`.
@@ -116,11 +108,8 @@ fn read(pid: u32) -> Option<Process> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let args = cmdline
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
+    let args =
+        cmdline.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     Some(Process {
         pid,
         parent,
@@ -149,10 +138,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_killed_with_its_leaves() {
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", "sleep 1000; true"])
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sh").args(["-c", "sleep 1000; true"]).spawn().unwrap();
         let leaf = wait::until("a leaf", Duration::from_secs(10), || {
             let leaves = children(child.id());
             ensure!(leaves.len() == 1, "{leaves:?}");

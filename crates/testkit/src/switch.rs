@@ -27,10 +27,7 @@ const OUTSIDE: u8 = 254;
 
 impl Switch {
     pub(crate) fn new(bed: &str, number: u8) -> Self {
-        Self {
-            bed: bed.to_owned(),
-            number,
-        }
+        Self { bed: bed.to_owned(), number }
     }
 
     /// Address of host `number`, or of the switch.
@@ -76,10 +73,7 @@ impl Switch {
         let (netns, switch, port) = (self.host_netns(host), self.netns(), port(host));
         ip(&["netns", "add", &netns])?;
         ip(&["-n", &netns, "link", "set", "lo", "up"])?;
-        ip(&[
-            "-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns",
-            &netns,
-        ])?;
+        ip(&["-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
         ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
         // The same card after a reboot: the neighbours' tables stay right.
         let mac = format!("02:77:00:00:{:02x}:{host:02x}", self.number);
@@ -124,13 +118,8 @@ pub(crate) fn netns_path(name: &str) -> PathBuf {
 }
 
 /// Connects from within a network namespace. The stream stays in it.
-pub(crate) fn connect_from(
-    netns: &Path,
-    address: SocketAddr,
-    deadline: Duration,
-) -> Result<TcpStream> {
-    let file = std::fs::File::open(netns)
-        .with_context(|| format!("could not open {}", netns.display()))?;
+pub(crate) fn connect_from(netns: &Path, address: SocketAddr, deadline: Duration) -> Result<TcpStream> {
+    let file = std::fs::File::open(netns).with_context(|| format!("could not open {}", netns.display()))?;
     // A thread of its own, because entering a namespace changes the thread for good.
     let connected = thread::scope(|scope| {
         scope
@@ -140,9 +129,7 @@ pub(crate) fn connect_from(
             })
             .join()
     });
-    connected
-        .map_err(|_| anyhow!("the connecting thread panicked"))?
-        .with_context(|| format!("could not connect to {address}"))
+    connected.map_err(|_| anyhow!("the connecting thread panicked"))?.with_context(|| format!("could not connect to {address}"))
 }
 
 /// Name of a host's port on the switch.

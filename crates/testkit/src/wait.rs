@@ -46,9 +46,6 @@ mod tests {
     #[test]
     fn a_missed_deadline_tells_what_and_why() {
         let error = until::<()>("the moon", Duration::ZERO, || Err(anyhow!("still cheese")));
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "the moon: not within 0ns: still cheese"
-        );
+        assert_eq!(error.unwrap_err().to_string(), "the moon: not within 0ns: still cheese");
     }
 }

@@ -6,9 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use swarm_testkit::{
-    BUSYBOX, Bed, EXIT, HEALTH, Request, SLEEP, WEB_1, WEB_2, docker_client, run, until,
-};
+use swarm_testkit::{BUSYBOX, Bed, EXIT, HEALTH, Request, SLEEP, WEB_1, WEB_2, docker_client, run, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -48,36 +46,22 @@ fn hosts_are_separate_and_reach_each_other(bed: &Bed) -> Result<()> {
         ensure!(host.sh("ls /sys/class/net")?.ok()?.contains("eth0"));
         ensure!(host.docker(&["info", "--format", "{{.Name}}"])?.ok()? == host.hostname());
         for other in bed.hosts() {
-            host.exec("busybox", &["ping", "-c1", "-W2", other.hostname()])?
-                .ok()?;
+            host.exec("busybox", &["ping", "-c1", "-W2", other.hostname()])?.ok()?;
         }
         // No way out, and that is known at once.
         let start = Instant::now();
-        host.docker(&["pull", "example.invalid/none"])?
-            .fails_with("lookup")?;
-        ensure!(
-            start.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            start.elapsed()
-        );
+        host.docker(&["pull", "example.invalid/none"])?.fails_with("lookup")?;
+        ensure!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
     // Orphans are collected by the host.
     let host = bed.host(1);
-    host.sh("(sh -c 'exit 0' & sh -c 'sleep 0.1' &) & exit 0")?
-        .ok()?;
+    host.sh("(sh -c 'exit 0' & sh -c 'sleep 0.1' &) & exit 0")?.ok()?;
     until("no zombies", SOON, || {
         let processes = host.processes();
-        ensure!(
-            processes.iter().all(|process| !process.zombie),
-            "{processes:?}"
-        );
+        ensure!(processes.iter().all(|process| !process.zombie), "{processes:?}");
         Ok(())
     })?;
-    let programs: Vec<_> = host
-        .processes()
-        .iter()
-        .map(|p| p.program().to_owned())
-        .collect();
+    let programs: Vec<_> = host.processes().iter().map(|p| p.program().to_owned()).collect();
     for program in ["sleep", "dockerd", "containerd"] {
         ensure!(programs.iter().any(|name| name == program), "{programs:?}");
     }
@@ -89,16 +73,7 @@ fn images_do_what_they_promise(bed: &Bed) -> Result<()> {
     for (image, version, port) in [(WEB_1, "1", 8081), (WEB_2, "2", 8082)] {
         let publish = format!("{port}:8080");
         let name = format!("web{version}");
-        let args = [
-            "run",
-            "-d",
-            "--name",
-            &name,
-            "--hostname",
-            &name,
-            "--publish",
-            &publish,
-        ];
+        let args = ["run", "-d", "--name", &name, "--hostname", &name, "--publish", &publish];
         host.docker(&[&args[..], &[image]].concat())?.ok()?;
         let address = (host.ip(), port);
         until("a web page", SOON, || {
@@ -106,66 +81,40 @@ fn images_do_what_they_promise(bed: &Bed) -> Result<()> {
             ensure!(page == format!("{name} {version}"), "{page:?}");
             Ok(())
         })?;
-        let page = bed
-            .http_get_from_outside(address, "/cgi-bin/client")?
-            .ok()?;
-        ensure!(
-            page.contains(&bed.outside_address().to_string()),
-            "{page:?}"
-        );
+        let page = bed.http_get_from_outside(address, "/cgi-bin/client")?.ok()?;
+        ensure!(page.contains(&bed.outside_address().to_string()), "{page:?}");
         let page = bed.http_get_from_outside(address, "/cgi-bin/env")?.ok()?;
         ensure!(page.contains(&format!("VERSION={version}")), "{page:?}");
         stops_at_once(bed, &name)?;
     }
 
-    host.docker(&[
-        "run",
-        "-d",
-        "--name",
-        "rest",
-        "--memory",
-        "32m",
-        "--stop-signal",
-        "USR1",
-        SLEEP,
-    ])?
-    .ok()?;
+    host.docker(&["run", "-d", "--name", "rest", "--memory", "32m", "--stop-signal", "USR1", SLEEP])?.ok()?;
     until("the trap is set", SOON, || {
         ensure!(host.docker(&["logs", "rest"])?.ok()?.contains("started"));
         Ok(())
     })?;
     stops_at_once(bed, "rest")?;
-    ensure!(
-        host.docker(&["logs", "rest"])?
-            .ok()?
-            .contains("stopped by USR1")
-    );
+    ensure!(host.docker(&["logs", "rest"])?.ok()?.contains("stopped by USR1"));
 
     let start = Instant::now();
     let ended = host.docker(&["run", "--rm", EXIT, "1", "7"])?;
     ensure!(ended.code() == Some(7), "{ended}");
     ensure!(start.elapsed() >= Duration::from_secs(1));
 
-    let user = host
-        .docker(&["run", "--rm", "--user", "app:extra", BUSYBOX, "id"])?
-        .ok()?;
+    let user = host.docker(&["run", "--rm", "--user", "app:extra", BUSYBOX, "id"])?.ok()?;
     ensure!(user.starts_with("uid=1000(app) gid=2000(extra)"), "{user}");
 
-    host.docker(&["run", "-d", "--name", "health", HEALTH])?
-        .ok()?;
+    host.docker(&["run", "-d", "--name", "health", HEALTH])?.ok()?;
     let health_is = |wanted: &str| {
         until(wanted, SOON, || {
             let format = "{{.State.Health.Status}}";
-            let status = host
-                .docker(&["inspect", "--format", format, "health"])?
-                .ok()?;
+            let status = host.docker(&["inspect", "--format", format, "health"])?.ok()?;
             ensure!(status == wanted, "{status}");
             Ok(())
         })
     };
     health_is("healthy")?;
-    host.docker(&["exec", "health", "touch", "/tmp/sick"])?
-        .ok()?;
+    host.docker(&["exec", "health", "touch", "/tmp/sick"])?.ok()?;
     health_is("unhealthy")?;
     stops_at_once(bed, "health")?;
 
@@ -181,21 +130,14 @@ fn stops_at_once(bed: &Bed, container: &str) -> Result<()> {
     let start = Instant::now();
     bed.host(1).docker(&["stop", container])?.ok()?;
     // Docker would kill it after ten seconds.
-    ensure!(
-        start.elapsed() < Duration::from_secs(5),
-        "{container}: {:?}",
-        start.elapsed()
-    );
+    ensure!(start.elapsed() < Duration::from_secs(5), "{container}: {:?}", start.elapsed());
     Ok(())
 }
 
 fn links_can_be_cut(bed: &Bed) -> Result<()> {
     let (one, two, three) = (bed.host(1), bed.host(2), bed.host(3));
-    let server = one
-        .docker(&["run", "-d", "--network", "host", WEB_1])?
-        .ok()?;
-    let asks =
-        |from: &swarm_testkit::Host| from.connect((one.ip(), 8080), Duration::from_millis(300));
+    let server = one.docker(&["run", "-d", "--network", "host", WEB_1])?.ok()?;
+    let asks = |from: &swarm_testkit::Host| from.connect((one.ip(), 8080), Duration::from_millis(300));
     until("a server", SOON, || asks(two))?;
 
     one.cut()?;
@@ -216,12 +158,7 @@ fn links_can_be_cut(bed: &Bed) -> Result<()> {
 
 fn dockerd_can_be_stopped_and_killed(bed: &Bed) -> Result<()> {
     let host = bed.host(2);
-    let shims = || {
-        host.processes()
-            .iter()
-            .filter(|p| p.program().contains("shim"))
-            .count()
-    };
+    let shims = || host.processes().iter().filter(|p| p.program().contains("shim")).count();
     host.docker(&["run", "-d", "--name", "one", SLEEP])?.ok()?;
     ensure!(shims() == 1);
     host.kill_dockerd()?;
@@ -252,14 +189,10 @@ fn a_host_can_lose_its_power(bed: &Bed) -> Result<()> {
     host.power_on()?;
     ensure!(!host.run_dir().join("gone").exists());
     ensure!(host.dir().join("kept").exists());
-    let state = host
-        .docker_api(&Request::get("/containers/one/json"))?
-        .json()?;
+    let state = host.docker_api(&Request::get("/containers/one/json"))?.json()?;
     ensure!(state["State"]["Running"] == false, "{state}");
     host.docker(&["start", "one"])?.ok()?;
-    bed.host(1)
-        .exec("busybox", &["ping", "-c1", "-W5", "h3"])?
-        .ok()?;
+    bed.host(1).exec("busybox", &["ping", "-c1", "-W5", "h3"])?.ok()?;
     Ok(())
 }
 
@@ -267,25 +200,17 @@ fn a_host_can_lose_its_power(bed: &Bed) -> Result<()> {
 #[test]
 fn a_killed_test_is_cleaned_up_after() -> Result<()> {
     let own = std::env::current_exe()?;
-    let mut child = Command::new(own)
-        .args(["--exact", "holds_a_bed", "--ignored", "--nocapture"])
-        .stdout(std::process::Stdio::piped())
-        .spawn()?;
+    let mut child =
+        Command::new(own).args(["--exact", "holds_a_bed", "--ignored", "--nocapture"]).stdout(std::process::Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("piped")?;
     let line = std::io::BufRead::lines(std::io::BufReader::new(stdout))
-        .find_map(|line| {
-            line.ok()?
-                .split_once("bed: ")
-                .map(|(_, rest)| rest.to_owned())
-        })
+        .find_map(|line| line.ok()?.split_once("bed: ").map(|(_, rest)| rest.to_owned()))
         .context("the test ended without a bed")?;
     let (name, dir) = line.split_once(' ').context("name and folder")?;
     let (name, dir) = (name.to_owned(), dir.to_owned());
     child.kill()?;
     child.wait()?;
-    until("the sweep", SOON, || {
-        nothing_is_left(&name, Path::new(&dir))
-    })
+    until("the sweep", SOON, || nothing_is_left(&name, Path::new(&dir)))
 }
 
 /// Not a test by itself: the one above starts it in a process of its own and kills it.
@@ -295,9 +220,7 @@ fn holds_a_bed() -> Result<()> {
     let bed = Bed::up(1)?;
     bed.host(1).docker(&["run", "-d", SLEEP])?.ok()?;
     println!("\nbed: {} {}", bed.name(), bed.dir().display());
-    until("to be killed", Duration::from_secs(120), || {
-        anyhow::bail!("still here")
-    })
+    until("to be killed", Duration::from_secs(120), || anyhow::bail!("still here"))
 }
 
 fn nothing_is_left(name: &str, dir: &Path) -> Result<()> {
@@ -306,32 +229,17 @@ fn nothing_is_left(name: &str, dir: &Path) -> Result<()> {
     netns.args(["netns", "list"]);
     let netns = run(netns)?.ok()?;
     let prefix = format!("{name}-");
-    ensure!(
-        !netns.lines().any(|line| line.starts_with(&prefix)),
-        "{netns}"
-    );
+    ensure!(!netns.lines().any(|line| line.starts_with(&prefix)), "{netns}");
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let inside = format!("{}/", dir.display());
-    ensure!(
-        !mounts.contains(&inside) && !mounts.contains(&prefix),
-        "{mounts}"
-    );
+    ensure!(!mounts.contains(&inside) && !mounts.contains(&prefix), "{mounts}");
     for entry in fs::read_dir("/proc")?.flatten() {
         let cmdline = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
         let sweeps = cmdline.contains("sweep.sh");
-        ensure!(
-            sweeps || !cmdline.contains(&inside),
-            "a process is left: {cmdline}"
-        );
+        ensure!(sweeps || !cmdline.contains(&inside), "a process is left: {cmdline}");
     }
     let mut groups = Command::new("find");
-    groups.args([
-        "/sys/fs/cgroup",
-        "-type",
-        "d",
-        "-name",
-        &format!("swarm-bed-{name}"),
-    ]);
+    groups.args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("swarm-bed-{name}")]);
     let groups = run(groups)?.stdout;
     ensure!(groups.is_empty(), "{groups}");
     Ok(())

@@ -1,6 +1,8 @@
 //! Tasks: single attempts to run a container, and the one table of who may move them.
 
-use crate::{GenericResource, Labels, NodeId, PortConfig, ServiceId, TaskId, TaskSpec, Timestamp, Version, is_default, text_enum::text_enum};
+use crate::{
+    GenericResource, Labels, NodeId, PortConfig, ServiceId, TaskId, TaskSpec, Timestamp, Version, is_default, text_enum::text_enum,
+};
 use serde::{Deserialize, Serialize};
 
 text_enum! {

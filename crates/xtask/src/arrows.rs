@@ -21,37 +21,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("swarm-dataplane", &["swarm-types"]),
     ("swarm-client", &["swarm-types"]),
     ("swarm-compose", &["swarm-types"]),
-    (
-        "swarm-cli",
-        &[
-            "swarm-types",
-            "swarm-client",
-            "swarm-template",
-            "swarm-compose",
-        ],
-    ),
-    (
-        "swarm-agent",
-        &[
-            "swarm-types",
-            "swarm-pki",
-            "swarm-session",
-            "swarm-template",
-            "swarm-dataplane",
-        ],
-    ),
-    (
-        "swarm-manager",
-        &[
-            "swarm-types",
-            "swarm-state",
-            "swarm-planner",
-            "swarm-raftlog",
-            "swarm-pki",
-            "swarm-session",
-            "swarm-template",
-        ],
-    ),
+    ("swarm-cli", &["swarm-types", "swarm-client", "swarm-template", "swarm-compose"]),
+    ("swarm-agent", &["swarm-types", "swarm-pki", "swarm-session", "swarm-template", "swarm-dataplane"]),
+    ("swarm-manager", &["swarm-types", "swarm-state", "swarm-planner", "swarm-raftlog", "swarm-pki", "swarm-session", "swarm-template"]),
     ("swarm-testkit", &[]),
     ("xtask", &[]),
 ];
@@ -60,29 +32,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FOR_TESTS: &[&str] = &["swarm-testkit", "swarm-tests", "swarm-benchmarks"];
 
 /// Crates with neither I/O, clock nor randomness: what they do follows from their arguments alone.
-const PURE: &[&str] = &[
-    "swarm-types",
-    "swarm-state",
-    "swarm-planner",
-    "swarm-session",
-    "swarm-template",
-];
+const PURE: &[&str] = &["swarm-types", "swarm-state", "swarm-planner", "swarm-session", "swarm-template"];
 
 /// What no pure crate may use, not even through another crate.
-const IMPURE: &[&str] = &[
-    "tokio", "mio", "hyper", "async-io", "smol", "openraft", "sled", "bollard", "nix", "rustls",
-];
+const IMPURE: &[&str] = &["tokio", "mio", "hyper", "async-io", "smol", "openraft", "sled", "bollard", "nix", "rustls"];
 
 /// What no pure crate may name as a dependency itself. imbl brings it along, for a hasher that nobody
 /// here uses.
 const RANDOM: &[&str] = &["rand", "rand_core", "getrandom", "fastrand", "uuid"];
 
 /// Crates that only some may use, so that what they know stops there.
-const ONLY: &[(&str, &[&str])] = &[
-    ("bollard", &["swarm-agent"]),
-    ("openraft", &["swarm-raftlog", "swarm-manager"]),
-    ("sled", &["swarm-raftlog", "swarm-agent"]),
-];
+const ONLY: &[(&str, &[&str])] =
+    &[("bollard", &["swarm-agent"]), ("openraft", &["swarm-raftlog", "swarm-manager"]), ("sled", &["swarm-raftlog", "swarm-agent"])];
 
 /// What was read of the dependency graph.
 #[derive(Debug, Default)]
@@ -97,9 +58,7 @@ pub(crate) fn check() -> Result<Vec<String>> {
     let graph = read_graph()?;
     let mut faults = faults(&graph);
     for name in PURE {
-        let folder = root()?
-            .join("crates")
-            .join(name.trim_start_matches("swarm-"));
+        let folder = root()?.join("crates").join(name.trim_start_matches("swarm-"));
         clocks(&folder.join("src"), &mut faults)?;
     }
     Ok(faults)
@@ -111,11 +70,7 @@ fn read_graph() -> Result<Graph> {
         .current_dir(root()?)
         .output()
         .context("could not run cargo metadata")?;
-    ensure!(
-        output.status.success(),
-        "cargo metadata: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     parse_graph(&serde_json::from_slice(&output.stdout)?)
 }
 
@@ -128,10 +83,7 @@ fn parse_graph(metadata: &Value) -> Result<Graph> {
     }
     let name = |id: &Value| -> Result<String> {
         let id = text(id)?;
-        names
-            .get(&id)
-            .cloned()
-            .with_context(|| format!("no package {id}"))
+        names.get(&id).cloned().with_context(|| format!("no package {id}"))
     };
     let mut graph = Graph::default();
     for id in list(&metadata["workspace_members"]) {
@@ -168,10 +120,7 @@ fn faults(graph: &Graph) -> Vec<String> {
             }
             for (used, by) in ONLY {
                 if direct.contains(*used) && !by.contains(&member.as_str()) {
-                    faults.push(format!(
-                        "{member} must not use {used}: only {} may",
-                        by.join(", ")
-                    ));
+                    faults.push(format!("{member} must not use {used}: only {} may", by.join(", ")));
                 }
             }
         }
@@ -207,14 +156,8 @@ fn reached(graph: &Graph, from: &str) -> BTreeMap<String, String> {
 
 /// Looks for clocks in the sources of a pure crate.
 fn clocks(folder: &std::path::Path, faults: &mut Vec<String>) -> Result<()> {
-    const CLOCKS: &[&str] = &[
-        "SystemTime::now",
-        "Instant::now",
-        "Timestamp::now",
-        "Zoned::now",
-    ];
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("could not read {}", folder.display()))?;
+    const CLOCKS: &[&str] = &["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now"];
+    let entries = std::fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
@@ -223,10 +166,7 @@ fn clocks(folder: &std::path::Path, faults: &mut Vec<String>) -> Result<()> {
         }
         let text = std::fs::read_to_string(&path)?;
         for clock in CLOCKS.iter().filter(|clock| text.contains(**clock)) {
-            faults.push(format!(
-                "{}: a pure crate must not call {clock}",
-                path.display()
-            ));
+            faults.push(format!("{}: a pure crate must not call {clock}", path.display()));
         }
     }
     Ok(())
@@ -239,11 +179,7 @@ mod tests {
     fn graph(edges: &[(&str, &str)]) -> Graph {
         let mut graph = Graph::default();
         for (from, to) in edges {
-            graph
-                .uses
-                .entry((*from).into())
-                .or_default()
-                .insert((*to).into());
+            graph.uses.entry((*from).into()).or_default().insert((*to).into());
             for name in [from, to] {
                 if name.starts_with("swarm-") {
                     graph.members.insert((*name).into());
@@ -260,10 +196,7 @@ mod tests {
 
     #[test]
     fn an_arrow_against_the_direction_is_found() {
-        let found = faults(&graph(&[
-            ("swarm-cli", "swarm-types"),
-            ("swarm-types", "swarm-cli"),
-        ]));
+        let found = faults(&graph(&[("swarm-cli", "swarm-types"), ("swarm-types", "swarm-cli")]));
         assert_eq!(found, ["swarm-types must not use swarm-cli"]);
         let found = faults(&graph(&[("swarm-agent", "swarm-manager")]));
         assert_eq!(found, ["swarm-agent must not use swarm-manager"]);
@@ -272,10 +205,7 @@ mod tests {
     #[test]
     fn impurity_is_found_through_other_crates() {
         let found = faults(&graph(&[("swarm-state", "helper"), ("helper", "tokio")]));
-        assert_eq!(
-            found,
-            ["swarm-state is pure and must not use tokio: swarm-state -> helper -> tokio"]
-        );
+        assert_eq!(found, ["swarm-state is pure and must not use tokio: swarm-state -> helper -> tokio"]);
         let found = faults(&graph(&[("swarm-planner", "rand")]));
         assert_eq!(found, ["swarm-planner is pure and must not use rand"]);
     }
@@ -283,10 +213,7 @@ mod tests {
     #[test]
     fn a_crate_for_some_is_refused_to_others() {
         let found = faults(&graph(&[("swarm-cli", "bollard")]));
-        assert_eq!(
-            found,
-            ["swarm-cli must not use bollard: only swarm-agent may"]
-        );
+        assert_eq!(found, ["swarm-cli must not use bollard: only swarm-agent may"]);
     }
 
     #[test]

@@ -38,8 +38,5 @@ fn main() -> ExitCode {
 
 /// The workspace's root.
 fn root() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .context("this crate is two folders below the root")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("this crate is two folders below the root")
 }

@@ -12,12 +12,7 @@ use crate::root;
 const LINES_MAX: usize = 800;
 
 /// Words that mark unfinished work. Written in halves, so that this file has none of them.
-const UNFINISHED: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("unimpl", "emented!"),
-    concat!("to", "do!("),
-];
+const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimpl", "emented!"), concat!("to", "do!(")];
 
 /// Places of the machine on which the tree is worked on, and hosts that packages come from: the project
 /// works elsewhere too.
@@ -50,27 +45,13 @@ pub(crate) fn check() -> Result<Vec<String>> {
 /// All files of the tree that git knows or would add.
 fn files() -> Result<Vec<String>> {
     let output = Command::new("git")
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "-z",
-        ])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .current_dir(root()?)
         .output()
         .context("could not run git")?;
-    ensure!(
-        output.status.success(),
-        "git ls-files: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
-    let mut files: Vec<_> = text
-        .split('\0')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let mut files: Vec<_> = text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     files.sort();
     files.dedup();
     Ok(files)
@@ -90,9 +71,7 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
     if path.ends_with(".rs") && !is_test(path) {
         let lines = lines_without_tests(text);
         if lines > LINES_MAX {
-            faults.push(format!(
-                "{path}: {lines} lines without tests, at most {LINES_MAX}"
-            ));
+            faults.push(format!("{path}: {lines} lines without tests, at most {LINES_MAX}"));
         }
     }
     faults
@@ -112,16 +91,13 @@ fn has_word(line: &str, word: &str) -> bool {
 
 fn is_test(path: &str) -> bool {
     let path = Path::new(path);
-    path.file_name().is_some_and(|name| name == "tests.rs")
-        || path.components().any(|part| part.as_os_str() == "tests")
+    path.file_name().is_some_and(|name| name == "tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
 }
 
 /// Lines up to the module of tests, which stands at a file's end.
 fn lines_without_tests(text: &str) -> usize {
     let lines: Vec<_> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| {
-        pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
-    });
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{'));
     tests.unwrap_or(lines.len())
 }
 
@@ -140,10 +116,7 @@ mod tests {
         let text = format!("fine\n// {word}: more\nMAS{word}N\n    {}\n", UNFINISHED[3]);
         assert_eq!(
             faults_of("a.sh", &text),
-            [
-                format!("a.sh:2: {word}: finish it or file an issue"),
-                format!("a.sh:4: {}: finish it or file an issue", UNFINISHED[3]),
-            ]
+            [format!("a.sh:2: {word}: finish it or file an issue"), format!("a.sh:4: {}: finish it or file an issue", UNFINISHED[3]),]
         );
     }
 

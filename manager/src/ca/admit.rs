@@ -9,7 +9,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use swarm_pki::JoinToken;
 use swarm_state::{Batch, Change, Node, Object};
 use swarm_types::{
-    Actor, Availability, Labels, Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, RemoteManager, Role, Timestamp, Version,
+    Actor, Availability, Labels, Node as ApiNode, NodeDescription, NodeId, NodeSpec, NodeState, NodeStatus, RemoteManager, Role, Timestamp,
+    Version,
 };
 
 /// Why a node was not admitted.
@@ -85,5 +86,13 @@ fn new_node(id: NodeId, role: Role, availability: Availability, now: Timestamp) 
         status: NodeStatus { state: NodeState::Unknown, ..NodeStatus::default() },
         manager_status: None,
     };
-    Node { api, role, manager_addr: None, raft_id: None, certificate_until: Timestamp::default(), state_since: now, spec_version: Version::default() }
+    Node {
+        api,
+        role,
+        manager_addr: None,
+        raft_id: None,
+        certificate_until: Timestamp::default(),
+        state_since: now,
+        spec_version: Version::default(),
+    }
 }

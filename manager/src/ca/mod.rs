@@ -9,7 +9,6 @@ pub use admit::{AdmitError, admit, first_node};
 
 use crate::{
     peer::Peers,
-
     server::{CallError, PeerAddr},
     store::{Leadership, ProposeError, Store},
 };
@@ -132,7 +131,8 @@ impl Authority {
         let leadership = self.store.leadership().borrow().clone();
         match leadership {
             Leadership::Own { .. } => {
-                let parsed: IssueRequest = serde_json::from_slice(&body).map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
+                let parsed: IssueRequest =
+                    serde_json::from_slice(&body).map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
                 let issued = admit(&self.store, parsed, from, Timestamp::from_system(SystemTime::now())).await?;
                 Ok(Json(issued).into_response())
             }
@@ -197,4 +197,3 @@ impl From<AdmitError> for CallError {
         }
     }
 }
-

@@ -253,7 +253,9 @@ impl Term {
             LeaderMessage::Description { node_id, description } => self.writes.ask(node_id, Wish::Describe(description), answer),
             LeaderMessage::Statuses { node_id, reports } => {
                 let request = StatusRequest { node_id, reports, answer };
-                if let Err(mpsc::error::TrySendError::Full(request) | mpsc::error::TrySendError::Closed(request)) = self.statuses.try_send(request) {
+                if let Err(mpsc::error::TrySendError::Full(request) | mpsc::error::TrySendError::Closed(request)) =
+                    self.statuses.try_send(request)
+                {
                     drop(request.answer.send(LeaderAnswer::Failed("too many statuses wait".into())));
                 }
             }

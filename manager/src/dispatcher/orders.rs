@@ -28,11 +28,8 @@ impl Told {
 
     /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
     pub(super) fn assign(&mut self, state: &State, node_id: NodeId) -> Option<Assign> {
-        let wanted: BTreeMap<TaskId, AssignedTask> = state
-            .tasks_of_node(node_id)
-            .filter(|t| t.status.state >= TaskState::Assigned)
-            .map(|t| (t.id, assigned(t)))
-            .collect();
+        let wanted: BTreeMap<TaskId, AssignedTask> =
+            state.tasks_of_node(node_id).filter(|t| t.status.state >= TaskState::Assigned).map(|t| (t.id, assigned(t))).collect();
         let from = self.generation;
         let changed: Vec<AssignedTask> =
             wanted.values().filter(|t| self.tasks.get(&t.id).is_none_or(|old| from.is_none() || !same_order(old, t))).cloned().collect();

@@ -7,7 +7,11 @@ use super::{Member, RaftNode};
 use crate::store::{Peer, ProposeError, Store};
 use openraft::{ChangeMembers, error::ClientWriteError, error::RaftError};
 use serde::{Deserialize, Serialize};
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use swarm_state::{Batch, Change, Object};
 use swarm_types::{Actor, NodeId, RemoteManager, Role, Timestamp};
 use tokio::sync::Mutex;

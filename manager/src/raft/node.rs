@@ -229,7 +229,11 @@ fn leadership_of(metrics: &RaftMetrics<u64, Member>, raft_id: u64) -> Leadership
             let caught_up = metrics.last_applied.is_some_and(|l| l.leader_id.term == metrics.current_term);
             let is_alone = metrics.membership_config.membership().voter_ids().take(2).count() < 2;
             let is_heard = is_alone || metrics.millis_since_quorum_ack.is_some_and(|since| since < QUORUM_LOST_AFTER_MS);
-            if metrics.state == ServerState::Leader && caught_up && is_heard { Leadership::Own { term: metrics.current_term } } else { Leadership::None }
+            if metrics.state == ServerState::Leader && caught_up && is_heard {
+                Leadership::Own { term: metrics.current_term }
+            } else {
+                Leadership::None
+            }
         }
         Some(id) => match metrics.membership_config.membership().get_node(&id) {
             Some(member) => Leadership::Other(RemoteManager { node_id: member.node_id, addr: member.addr.clone() }),
@@ -279,7 +283,9 @@ impl RaftBackedLog {
 pub async fn leader_read_index(raft: &Raft) -> Result<u64, ReadError> {
     match raft.get_read_log_id().await {
         Ok((read, _applied)) => Ok(read.map_or(0, |l| l.index)),
-        Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_))) => Err(ReadError::NoLeader),
+        Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_))) => {
+            Err(ReadError::NoLeader)
+        }
         Err(RaftError::Fatal(fatal)) => Err(ReadError::Closed(fatal.to_string())),
     }
 }

@@ -1,7 +1,7 @@
 //! Raft's part of port 2377. Every route is for managers only; the authority table in [`crate::server`] says so.
 
 use super::{
-    JoinRequest, MembershipError, RaftNode, Raft, TypeConfig,
+    JoinRequest, MembershipError, Raft, RaftNode, TypeConfig,
     membership::{Hello, Membership},
     network::receive_snapshot,
     node::{ReadIndexRequest, leader_read_index},
@@ -32,7 +32,10 @@ pub struct RaftRoutes {
 type Answer<T, E = openraft::error::Infallible> = Msgpack<Result<T, RaftError<u64, E>>>;
 
 /// `POST /raft/append`
-pub async fn append(Held(held): Held<RaftRoutes>, Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>) -> Answer<AppendEntriesResponse<u64>> {
+pub async fn append(
+    Held(held): Held<RaftRoutes>,
+    Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>,
+) -> Answer<AppendEntriesResponse<u64>> {
     Msgpack(held.node.raft.append_entries(rpc).await)
 }
 
@@ -55,7 +58,10 @@ pub async fn snapshot(Held(held): Held<RaftRoutes>, body: Body) -> Result<Msgpac
 ///
 /// # Errors
 /// 503 when this manager does not lead.
-pub async fn read_index(Held(held): Held<RaftRoutes>, Msgpack(ReadIndexRequest {}): Msgpack<ReadIndexRequest>) -> Result<Msgpack<u64>, CallError> {
+pub async fn read_index(
+    Held(held): Held<RaftRoutes>,
+    Msgpack(ReadIndexRequest {}): Msgpack<ReadIndexRequest>,
+) -> Result<Msgpack<u64>, CallError> {
     let index = leader_read_index(&held.node.raft).await;
     index.map(Msgpack).map_err(|e| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))
 }
@@ -88,7 +94,11 @@ pub async fn join(
 ///
 /// # Errors
 /// As [`join`].
-pub async fn leave(Held(held): Held<RaftRoutes>, Extension(peer): Extension<Peer>, Msgpack(node_id): Msgpack<NodeId>) -> Result<Msgpack<()>, CallError> {
+pub async fn leave(
+    Held(held): Held<RaftRoutes>,
+    Extension(peer): Extension<Peer>,
+    Msgpack(node_id): Msgpack<NodeId>,
+) -> Result<Msgpack<()>, CallError> {
     if peer.identity().is_none_or(|i| i.node_id != node_id.as_str()) {
         return Err(CallError::new(StatusCode::FORBIDDEN, "a node can leave only for itself"));
     }
@@ -109,7 +119,9 @@ fn membership_status(error: MembershipError) -> CallError {
         MembershipError::NotLeader(_) => StatusCode::MISDIRECTED_REQUEST,
         MembershipError::UnknownNode(_) => StatusCode::NOT_FOUND,
         MembershipError::NoAnswer { .. } | MembershipError::LastManager | MembershipError::LosesQuorum => StatusCode::BAD_REQUEST,
-        MembershipError::Slow | MembershipError::NoQuorum | MembershipError::Raft(_) | MembershipError::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
+        MembershipError::Slow | MembershipError::NoQuorum | MembershipError::Raft(_) | MembershipError::Record(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     let leader = match &error {
         MembershipError::NotLeader(leader) => leader.as_ref().map(|l| l.addr.clone()),

@@ -24,19 +24,8 @@ impl RunningManager {
     pub(crate) fn start(command: ManagerCommand) -> Self {
         let (state, told) = watch::channel(ManagerState::Starting);
         let (stop, stopped) = watch::channel(None);
-        let supervisor = tokio::spawn(
-            Supervisor {
-                command,
-                state,
-                stop: stopped,
-            }
-            .run(),
-        );
-        Self {
-            state: told,
-            stop,
-            supervisor,
-        }
+        let supervisor = tokio::spawn(Supervisor { command, state, stop: stopped }.run());
+        Self { state: told, stop, supervisor }
     }
 
     pub(crate) async fn stop(self, how: Stop) {
@@ -48,11 +37,7 @@ impl RunningManager {
 }
 
 /// How to run this host's manager.
-pub(crate) fn manager_command(
-    host: &NodeContextOfHost,
-    record: &NodeRecord,
-    start: Start,
-) -> ManagerCommand {
+pub(crate) fn manager_command(host: &NodeContextOfHost, record: &NodeRecord, start: Start) -> ManagerCommand {
     let paths = &host.paths;
     ManagerCommand {
         bin: host.config.manager_bin.clone(),
@@ -133,13 +118,8 @@ mod tests {
             kind: None,
             addresses: vec!["10.0.0.5".parse().expect("an address")],
         };
-        let own = |listen, advertise| {
-            own_addresses(&record(listen, advertise), std::slice::from_ref(&eth0))
-        };
-        assert_eq!(
-            own("0.0.0.0:2377", "10.0.0.5:2377"),
-            ["10.0.0.5:2377", "127.0.0.1:2377"]
-        );
+        let own = |listen, advertise| own_addresses(&record(listen, advertise), std::slice::from_ref(&eth0));
+        assert_eq!(own("0.0.0.0:2377", "10.0.0.5:2377"), ["10.0.0.5:2377", "127.0.0.1:2377"]);
         assert_eq!(own("0.0.0.0:2377", "192.0.2.1:2377"), ["127.0.0.1:2377"]);
         assert_eq!(own("10.0.0.5:2377", "10.0.0.5:2377"), ["10.0.0.5:2377"]);
         assert_eq!(own("[::]:99", "192.0.2.1:2377"), ["[::1]:99"]);

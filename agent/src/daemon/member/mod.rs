@@ -29,9 +29,7 @@ use manager::own_addresses;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use swarm_pki::{CertStore, LiveIdentity, RootBundle, Stored};
 use swarm_session::{Generation, NodeOrders};
-use swarm_types::{
-    LocalNodeState, NodeDescription, NodeId, RemoteManager, Role, TaskDefaults, TlsInfo,
-};
+use swarm_types::{LocalNodeState, NodeDescription, NodeId, RemoteManager, Role, TaskDefaults, TlsInfo};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -176,19 +174,10 @@ impl Member {
 
     /// What the host is to its swarm.
     pub(crate) fn view(&self) -> NodeView {
-        let manager_state = self
-            .manager
-            .as_ref()
-            .map(|manager| manager.state.borrow().clone());
+        let manager_state = self.manager.as_ref().map(|manager| manager.state.borrow().clone());
         let session = self.session_state.borrow().clone();
         let renewal = self.renewal_state.borrow().clone();
-        let is_expired = matches!(
-            renewal,
-            RenewalState::Failing {
-                is_expired: true,
-                ..
-            }
-        );
+        let is_expired = matches!(renewal, RenewalState::Failing { is_expired: true, .. });
         let error = match (&renewal, &manager_state) {
             _ if session.is_removed => session.error,
             (RenewalState::Removed(error), _) => error.clone(),
@@ -268,19 +257,9 @@ impl Member {
     }
 
     /// Tells another manager that this node leaves; a hint that shortens the wait for it to be found missing.
-    pub(crate) async fn tell_leaving(
-        identity: Arc<LiveIdentity>,
-        roots: RootBundle,
-        managers: Vec<RemoteManager>,
-        own: NodeId,
-    ) {
-        for manager in managers
-            .into_iter()
-            .filter(|manager| manager.node_id != own)
-        {
-            match crate::identity::ca_calls::leave(&manager.addr, Arc::clone(&identity), &roots)
-                .await
-            {
+    pub(crate) async fn tell_leaving(identity: Arc<LiveIdentity>, roots: RootBundle, managers: Vec<RemoteManager>, own: NodeId) {
+        for manager in managers.into_iter().filter(|manager| manager.node_id != own) {
+            match crate::identity::ca_calls::leave(&manager.addr, Arc::clone(&identity), &roots).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::info!(%error, "a manager could not be told that this node leaves")
@@ -291,12 +270,7 @@ impl Member {
 
     /// What [`Member::tell_leaving`] needs.
     pub(crate) fn farewell(&self) -> (Arc<LiveIdentity>, RootBundle, Vec<RemoteManager>, NodeId) {
-        (
-            Arc::clone(&self.identity),
-            self.roots.borrow().clone(),
-            self.record.managers.clone(),
-            self.node_id,
-        )
+        (Arc::clone(&self.identity), self.roots.borrow().clone(), self.record.managers.clone(), self.node_id)
     }
 
     fn role(&self) -> Role {
@@ -312,8 +286,7 @@ impl Member {
         let Some(orders) = self.news.orders.borrow_and_update().clone() else {
             return;
         };
-        let is_new = orders.generation.0 != self.record.orders_generation
-            || orders.managers != self.record.managers;
+        let is_new = orders.generation.0 != self.record.orders_generation || orders.managers != self.record.managers;
         if is_new && !orders.managers.is_empty() {
             self.record.managers.clone_from(&orders.managers);
             self.record.orders_generation = orders.generation.0;
@@ -327,8 +300,7 @@ impl Member {
             });
         }
         self.take_roots(&orders.root_ca);
-        self.wish
-            .send_if_modified(|wish| wish.role.replace(orders.role) != Some(orders.role));
+        self.wish.send_if_modified(|wish| wish.role.replace(orders.role) != Some(orders.role));
         if self.task_defaults != orders.task_defaults {
             self.task_defaults = orders.task_defaults;
             self.tell_worker().await;
@@ -340,18 +312,12 @@ impl Member {
         if pem.is_empty() || self.roots.borrow().pem() == pem {
             return;
         }
-        let taken = RootBundle::from_pem(pem)
-            .map_err(|error| chain(&error))
-            .and_then(|roots| {
-                let now = std::time::SystemTime::now();
-                roots
-                    .check_chain(self.identity.current().chain(), now)
-                    .map_err(|error| chain(&error))?;
-                self.certificates
-                    .save_roots(&roots)
-                    .map_err(|error| chain(&error))?;
-                Ok(roots)
-            });
+        let taken = RootBundle::from_pem(pem).map_err(|error| chain(&error)).and_then(|roots| {
+            let now = std::time::SystemTime::now();
+            roots.check_chain(self.identity.current().chain(), now).map_err(|error| chain(&error))?;
+            self.certificates.save_roots(&roots).map_err(|error| chain(&error))?;
+            Ok(roots)
+        });
         match taken {
             Ok(roots) => {
                 tracing::info!(digest = %roots.digest(), "the root certificates of the swarm changed");
@@ -379,10 +345,7 @@ impl Member {
 
     /// A manager runs exactly if the certificate says that this node is one.
     async fn ensure_manager(&mut self) {
-        let is_refused = self
-            .manager
-            .as_ref()
-            .is_some_and(|manager| *manager.state.borrow() == ManagerState::NotMember);
+        let is_refused = self.manager.as_ref().is_some_and(|manager| *manager.state.borrow() == ManagerState::NotMember);
         let is_wanted = self.role() == Role::Manager;
         if (is_refused || !is_wanted)
             && let Some(manager) = self.manager.take()
@@ -398,23 +361,12 @@ impl Member {
             }
         }
         if is_wanted && self.manager.is_none() && !self.awaits_role {
-            let others = self
-                .record
-                .managers
-                .iter()
-                .filter(|manager| manager.node_id != self.node_id);
+            let others = self.record.managers.iter().filter(|manager| manager.node_id != self.node_id);
             let start = Start::Join(others.map(|manager| manager.addr.clone()).collect());
-            self.manager = Some(RunningManager::start(manager_command(
-                &self.host,
-                &self.record,
-                start,
-            )));
+            self.manager = Some(RunningManager::start(manager_command(&self.host, &self.record, start)));
         }
         if self.manager.is_some() && self.own.borrow().is_empty() {
-            self.own.send_replace(own_addresses(
-                &self.record,
-                &interfaces().unwrap_or_default(),
-            ));
+            self.own.send_replace(own_addresses(&self.record, &interfaces().unwrap_or_default()));
         }
     }
 
@@ -449,11 +401,8 @@ impl Member {
         let worker = self.news.worker.borrow_and_update().clone();
         let description = self.told.borrow().clone();
         if let (Some(worker), Some(description)) = (worker, description) {
-            let context = NodeContext {
-                hostname: description.hostname,
-                platform: description.platform,
-                task_defaults: self.task_defaults.clone(),
-            };
+            let context =
+                NodeContext { hostname: description.hostname, platform: description.platform, task_defaults: self.task_defaults.clone() };
             worker.set_node(context).await;
         }
     }
@@ -491,6 +440,5 @@ impl Member {
 
 /// The address without its port.
 fn host_of(addr: &str) -> String {
-    addr.parse::<SocketAddr>()
-        .map_or_else(|_| addr.to_owned(), |addr| addr.ip().to_string())
+    addr.parse::<SocketAddr>().map_or_else(|_| addr.to_owned(), |addr| addr.ip().to_string())
 }

@@ -22,8 +22,7 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to finish a leave that a crash interrupted.
 const LEAVE_RETRY: Duration = Duration::from_secs(5);
 
-const BEGIN: &str =
-    "You are attempting to leave the swarm on a node that is participating as a manager. ";
+const BEGIN: &str = "You are attempting to leave the swarm on a node that is participating as a manager. ";
 const LAST: &str = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message. ";
 const INACTIVE: &str = "Doing so may lose the consensus of your cluster. ";
 const END: &str = "The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use \
@@ -43,14 +42,10 @@ impl NodeLoop {
             }
             State::Joining(task) => {
                 task.abort();
-                if let Waiting::Join { reply, .. } =
-                    std::mem::replace(&mut self.waiting, Waiting::Nobody)
-                {
+                if let Waiting::Join { reply, .. } = std::mem::replace(&mut self.waiting, Waiting::Nobody) {
                     self.reply(reply, Err(JoinError::BrokenOff(LEFT)));
                 }
-                self.state = State::Outside {
-                    error: String::new(),
-                };
+                self.state = State::Outside { error: String::new() };
                 wipe(&self.host.paths).map_err(LeaveError::State)
             }
             State::Member(_) => self.leave_swarm(force).await,
@@ -77,10 +72,7 @@ impl NodeLoop {
             tracing::error!(error, "containers of this node's tasks are left behind");
         }
         // From here on there is no way back: a crash goes on with it.
-        let record = NodeRecord {
-            phase: Phase::Leaving,
-            ..member.record().clone()
-        };
+        let record = NodeRecord { phase: Phase::Leaving, ..member.record().clone() };
         let saved = RecordFile::new(&self.host.paths.state_dir).save(&record);
         saved.map_err(|error| LeaveError::State(chain(&error)))?;
         // While there is still a leader to hear it: that may be the manager of this very host.
@@ -92,11 +84,7 @@ impl NodeLoop {
         if view.manager != ManagerView::None {
             supervisor::leave_group(&self.host.paths.manager_socket).await;
         }
-        let stuck = State::Stuck {
-            record,
-            error: "this node is leaving its swarm".to_owned(),
-            retry_at: None,
-        };
+        let stuck = State::Stuck { record, error: "this node is leaving its swarm".to_owned(), retry_at: None };
         if let State::Member(member) = std::mem::replace(&mut self.state, stuck) {
             member.stop(Stop::WithManager).await;
         }
@@ -121,40 +109,26 @@ impl NodeLoop {
             if let Err(error) = cleared
                 && !force
             {
-                let retry_at =
-                    (record.phase == Phase::Leaving).then(|| Instant::now() + LEAVE_RETRY);
-                self.state = State::Stuck {
-                    record,
-                    error: format!("this node cannot leave its swarm yet: {error}"),
-                    retry_at,
-                };
+                let retry_at = (record.phase == Phase::Leaving).then(|| Instant::now() + LEAVE_RETRY);
+                self.state = State::Stuck { record, error: format!("this node cannot leave its swarm yet: {error}"), retry_at };
                 return Err(LeaveError::Containers(error));
             }
         }
         record.phase = Phase::Leaving;
-        RecordFile::new(&self.host.paths.state_dir)
-            .save(&record)
-            .map_err(|error| LeaveError::State(chain(&error)))?;
+        RecordFile::new(&self.host.paths.state_dir).save(&record).map_err(|error| LeaveError::State(chain(&error)))?;
         self.finish_leaving()
     }
 
     fn finish_leaving(&mut self) -> Result<(), LeaveError> {
         if let Err(error) = wipe(&self.host.paths) {
-            if let State::Stuck {
-                error: shown,
-                retry_at,
-                ..
-            } = &mut self.state
-            {
+            if let State::Stuck { error: shown, retry_at, .. } = &mut self.state {
                 *shown = format!("the state of this node could not be removed: {error}");
                 *retry_at = Some(Instant::now() + LEAVE_RETRY);
             }
             return Err(LeaveError::State(error));
         }
         tracing::info!("this host left its swarm");
-        self.state = State::Outside {
-            error: String::new(),
-        };
+        self.state = State::Outside { error: String::new() };
         Ok(())
     }
 }
@@ -166,11 +140,7 @@ fn refusal(counts: Option<ManagerCounts>) -> String {
     let Some(counts) = counts else {
         return format!("{BEGIN}{INACTIVE}{END}");
     };
-    let ManagerCounts {
-        is_active,
-        reachable,
-        unreachable,
-    } = counts;
+    let ManagerCounts { is_active, reachable, unreachable } = counts;
     // What is left after one less has to be more than half.
     let loses_quorum = reachable <= unreachable + 2;
     if !is_active || !loses_quorum {
@@ -181,9 +151,7 @@ fn refusal(counts: Option<ManagerCounts>) -> String {
     }
     let left = reachable.saturating_sub(1);
     let all = reachable + unreachable;
-    format!(
-        "{BEGIN}Removing this node leaves {left} managers out of {all}. Without a Raft quorum your swarm will be inaccessible. {END}"
-    )
+    format!("{BEGIN}Removing this node leaves {left} managers out of {all}. Without a Raft quorum your swarm will be inaccessible. {END}")
 }
 
 #[cfg(test)]
@@ -191,20 +159,13 @@ mod tests {
     use super::*;
 
     fn text(reachable: u64, unreachable: u64) -> String {
-        refusal(Some(ManagerCounts {
-            is_active: true,
-            reachable,
-            unreachable,
-        }))
+        refusal(Some(ManagerCounts { is_active: true, reachable, unreachable }))
     }
 
     #[test]
     fn the_words_are_dockers() {
         assert_eq!(text(1, 0), format!("{BEGIN}{LAST}"));
-        assert!(
-            text(2, 0)
-                .contains("Removing this node leaves 1 managers out of 2. Without a Raft quorum")
-        );
+        assert!(text(2, 0).contains("Removing this node leaves 1 managers out of 2. Without a Raft quorum"));
         assert!(text(2, 1).contains("leaves 1 managers out of 3."));
         assert_eq!(text(3, 0), format!("{BEGIN}{END}"));
         assert_eq!(refusal(None), format!("{BEGIN}{INACTIVE}{END}"));

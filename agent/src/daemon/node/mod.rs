@@ -52,14 +52,8 @@ pub enum NodeStartError {
 enum Command {
     Init(Box<InitRequest>, oneshot::Sender<Result<NodeId, InitError>>),
     Join(JoinRequest, oneshot::Sender<Result<(), JoinError>>),
-    Leave {
-        force: bool,
-        reply: oneshot::Sender<Result<(), LeaveError>>,
-    },
-    Stop {
-        keep_manager: bool,
-        reply: oneshot::Sender<()>,
-    },
+    Leave { force: bool, reply: oneshot::Sender<Result<(), LeaveError>> },
+    Stop { keep_manager: bool, reply: oneshot::Sender<()> },
 }
 
 /// Asks the node loop.
@@ -72,36 +66,19 @@ pub(crate) struct Node {
 
 impl Node {
     /// Reads what is on disk and gives the loop, to be spawned.
-    pub(crate) async fn start(
-        host: NodeContextOfHost,
-    ) -> Result<(Self, impl Future<Output = ()> + Send), NodeStartError> {
+    pub(crate) async fn start(host: NodeContextOfHost) -> Result<(Self, impl Future<Output = ()> + Send), NodeStartError> {
         let (commands, received) = mpsc::channel(COMMANDS);
         let (view, seen) = watch::channel(NodeView::default());
         let paths = host.paths.clone();
         let state = restore::restore(&host).await?;
         let node_loop = NodeLoop::new(host, received, view, state);
-        Ok((
-            Self {
-                commands,
-                view: seen,
-                paths,
-            },
-            node_loop.run(),
-        ))
+        Ok((Self { commands, view: seen, paths }, node_loop.run()))
     }
 
     /// Ends the membership's loops; containers go on.
     pub(crate) async fn stop(&self, keep_manager: bool) {
         let (reply, done) = oneshot::channel();
-        if self
-            .commands
-            .send(Command::Stop {
-                keep_manager,
-                reply,
-            })
-            .await
-            .is_ok()
-        {
+        if self.commands.send(Command::Stop { keep_manager, reply }).await.is_ok() {
             // An error means that the loop is gone, which is what was asked for.
             drop(done.await);
         }

@@ -25,11 +25,7 @@ pub(crate) enum State {
     /// In one.
     Member(Box<Member>),
     /// It was in one and cannot go on; only leaving helps, which is tried by itself at `retry_at`.
-    Stuck {
-        record: NodeRecord,
-        error: String,
-        retry_at: Option<Instant>,
-    },
+    Stuck { record: NodeRecord, error: String, retry_at: Option<Instant> },
 }
 
 pub(crate) struct Initializing {
@@ -42,15 +38,8 @@ pub(crate) struct Initializing {
 /// Who waits for the state to come about.
 pub(crate) enum Waiting {
     Nobody,
-    Init {
-        node_id: NodeId,
-        until: Instant,
-        reply: oneshot::Sender<Result<NodeId, InitError>>,
-    },
-    Join {
-        until: Instant,
-        reply: oneshot::Sender<Result<(), JoinError>>,
-    },
+    Init { node_id: NodeId, until: Instant, reply: oneshot::Sender<Result<NodeId, InitError>> },
+    Join { until: Instant, reply: oneshot::Sender<Result<(), JoinError>> },
 }
 
 /// Owns the membership.
@@ -78,20 +67,8 @@ enum Wake {
 
 impl NodeLoop {
     /// In this state, with these ends of channels.
-    pub(crate) fn new(
-        host: NodeContextOfHost,
-        commands: mpsc::Receiver<Command>,
-        view: watch::Sender<NodeView>,
-        state: State,
-    ) -> Self {
-        Self {
-            host,
-            commands,
-            view,
-            state,
-            waiting: Waiting::Nobody,
-            replies: Vec::new(),
-        }
+    pub(crate) fn new(host: NodeContextOfHost, commands: mpsc::Receiver<Command>, view: watch::Sender<NodeView>, state: State) -> Self {
+        Self { host, commands, view, state, waiting: Waiting::Nobody, replies: Vec::new() }
     }
 
     /// Answers a caller once the view shows what the answer tells. A caller that is gone needs no answer.
@@ -115,10 +92,7 @@ impl NodeLoop {
                     let result = self.leave(force).await;
                     self.reply(reply, result);
                 }
-                Wake::Command(Some(Command::Stop {
-                    keep_manager,
-                    reply,
-                })) => {
+                Wake::Command(Some(Command::Stop { keep_manager, reply })) => {
                     self.stop(keep_manager).await;
                     reply.send(()).ok();
                     return;
@@ -154,10 +128,7 @@ impl NodeLoop {
                     }
                     Wake::News
                 }
-                State::Joining(task) => Wake::Joined(
-                    task.await
-                        .unwrap_or_else(|error| Err(JoinError::State(error.to_string()))),
-                ),
+                State::Joining(task) => Wake::Joined(task.await.unwrap_or_else(|error| Err(JoinError::State(error.to_string())))),
                 State::Member(member) => {
                     member.changed().await;
                     Wake::News
@@ -180,20 +151,12 @@ impl NodeLoop {
                 let state = init.manager.state.borrow_and_update().clone();
                 match state {
                     ManagerState::Ready(status) => self.initialized(&status).await,
-                    ManagerState::Failed(error) => {
-                        self.init_failed(InitError::Manager(error)).await
-                    }
+                    ManagerState::Failed(error) => self.init_failed(InitError::Manager(error)).await,
                     ManagerState::NotMember => {
-                        self.init_failed(InitError::Manager(
-                            "the manager took itself for no member".to_owned(),
-                        ))
-                        .await;
+                        self.init_failed(InitError::Manager("the manager took itself for no member".to_owned())).await;
                     }
                     ManagerState::Starting if init.give_up_at <= Instant::now() => {
-                        let error = format!(
-                            "the manager did not become ready within {} s",
-                            entering::INIT_TIMEOUT.as_secs()
-                        );
+                        let error = format!("the manager did not become ready within {} s", entering::INIT_TIMEOUT.as_secs());
                         self.init_failed(InitError::Manager(error)).await;
                     }
                     ManagerState::Starting => {}
@@ -216,21 +179,14 @@ impl NodeLoop {
     fn publish(&self) {
         let view = match &self.state {
             State::Outside { error } if error.is_empty() => NodeView::default(),
-            State::Outside { error } => NodeView {
-                state: LocalNodeState::Error,
-                error: error.clone(),
-                ..NodeView::default()
-            },
+            State::Outside { error } => NodeView { state: LocalNodeState::Error, error: error.clone(), ..NodeView::default() },
             State::Initializing(init) => NodeView {
                 state: LocalNodeState::Pending,
                 manager: ManagerView::NotReady,
                 node_id: Some(init.node_id),
                 ..NodeView::default()
             },
-            State::Joining(_) => NodeView {
-                state: LocalNodeState::Pending,
-                ..NodeView::default()
-            },
+            State::Joining(_) => NodeView { state: LocalNodeState::Pending, ..NodeView::default() },
             State::Member(member) => member.view(),
             State::Stuck { record, error, .. } => NodeView {
                 state: LocalNodeState::Error,
@@ -253,34 +209,17 @@ impl NodeLoop {
         let now = Instant::now();
         match std::mem::replace(&mut self.waiting, Waiting::Nobody) {
             Waiting::Nobody => {}
-            Waiting::Init {
-                node_id,
-                until,
-                reply,
-            } => match &self.state {
-                State::Member(member)
-                    if is_active || (until <= now && member.is_manager_ready()) =>
-                {
+            Waiting::Init { node_id, until, reply } => match &self.state {
+                State::Member(member) if is_active || (until <= now && member.is_manager_ready()) => {
                     if !is_active {
-                        tracing::warn!(
-                            reason = member.hindrance(),
-                            "the swarm was made, but this node has no session yet"
-                        );
+                        tracing::warn!(reason = member.hindrance(), "the swarm was made, but this node has no session yet");
                     }
                     drop(reply.send(Ok(node_id)));
                 }
                 State::Member(_) if until <= now => {
-                    drop(reply.send(Err(InitError::Manager(
-                        "the manager became ready and failed then".to_owned(),
-                    ))));
+                    drop(reply.send(Err(InitError::Manager("the manager became ready and failed then".to_owned()))));
                 }
-                _ => {
-                    self.waiting = Waiting::Init {
-                        node_id,
-                        until,
-                        reply,
-                    }
-                }
+                _ => self.waiting = Waiting::Init { node_id, until, reply },
             },
             Waiting::Join { until, reply } => match &self.state {
                 State::Member(_) if is_active => drop(reply.send(Ok(()))),
@@ -296,22 +235,13 @@ impl NodeLoop {
             Waiting::Init { reply, .. } => drop(reply.send(Err(InitError::BrokenOff(STOPPING)))),
             Waiting::Join { reply, .. } => drop(reply.send(Err(JoinError::BrokenOff(STOPPING)))),
         }
-        match std::mem::replace(
-            &mut self.state,
-            State::Outside {
-                error: String::new(),
-            },
-        ) {
+        match std::mem::replace(&mut self.state, State::Outside { error: String::new() }) {
             State::Outside { .. } | State::Stuck { .. } => {}
             // What an unfinished attempt left is removed when the agent starts again.
             State::Initializing(init) => init.manager.stop(Stop::WithManager).await,
             State::Joining(task) => task.abort(),
             State::Member(member) => {
-                let how = if keep_manager {
-                    Stop::KeepManager
-                } else {
-                    Stop::WithManager
-                };
+                let how = if keep_manager { Stop::KeepManager } else { Stop::WithManager };
                 member.stop(how).await;
             }
         }

@@ -6,9 +6,9 @@ use super::link::ApiVersion;
 use super::view::{LABEL_NODE_ID, LABEL_TASK_ID};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig,
-    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, PortBinding, PortMap, ResourcesUlimits,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig, Mount, MountBindOptions,
+    MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, PortBinding,
+    PortMap, ResourcesUlimits,
 };
 use std::collections::HashMap;
 use swarm_types::{PortConfig, Privileges};
@@ -17,10 +17,7 @@ use swarm_types::{PortConfig, Privileges};
 ///
 /// # Errors
 /// [`ExecutorError::Refused`]: the order needs what the engine cannot do, and would silently do otherwise.
-pub(super) fn create_body(
-    order: &ContainerOrder,
-    api: ApiVersion,
-) -> Result<ContainerCreateBody, ExecutorError> {
+pub(super) fn create_body(order: &ContainerOrder, api: ApiVersion) -> Result<ContainerCreateBody, ExecutorError> {
     let spec = &order.spec;
     Ok(ContainerCreateBody {
         hostname: text(&spec.hostname),
@@ -36,9 +33,7 @@ pub(super) fn create_body(
         working_dir: text(&spec.dir),
         labels: Some(labels(order)),
         stop_signal: text(&spec.stop_signal),
-        stop_timeout: spec
-            .stop_grace_period
-            .map(|_| i64::try_from(stop_grace(spec).as_secs()).unwrap_or(i64::MAX)),
+        stop_timeout: spec.stop_grace_period.map(|_| i64::try_from(stop_grace(spec).as_secs()).unwrap_or(i64::MAX)),
         host_config: Some(host_config(order, api)?),
         ..ContainerCreateBody::default()
     })
@@ -46,10 +41,7 @@ pub(super) fn create_body(
 
 /// The user's labels, then the system's, which win.
 fn labels(order: &ContainerOrder) -> HashMap<String, String> {
-    let service_id = order
-        .service_id
-        .map(|id| id.to_string())
-        .unwrap_or_default();
+    let service_id = order.service_id.map(|id| id.to_string()).unwrap_or_default();
     let system = [
         ("com.docker.swarm.task", String::new()),
         (LABEL_TASK_ID, order.task_id.to_string()),
@@ -58,16 +50,8 @@ fn labels(order: &ContainerOrder) -> HashMap<String, String> {
         ("com.docker.swarm.service.id", service_id),
         ("com.docker.swarm.service.name", order.service_name.clone()),
     ];
-    let system = system
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value));
-    order
-        .spec
-        .labels
-        .clone()
-        .into_iter()
-        .chain(system)
-        .collect()
+    let system = system.into_iter().map(|(key, value)| (key.to_owned(), value));
+    order.spec.labels.clone().into_iter().chain(system).collect()
 }
 
 fn host_config(order: &ContainerOrder, api: ApiVersion) -> Result<HostConfig, ExecutorError> {
@@ -77,10 +61,10 @@ fn host_config(order: &ContainerOrder, api: ApiVersion) -> Result<HostConfig, Ex
     let mut config = HostConfig {
         port_bindings: port_bindings(&order.host_ports),
         network_mode: order.network.clone(),
-        log_config: order.log_driver.as_ref().map(|driver| HostConfigLogConfig {
-            typ: Some(driver.name.clone()),
-            config: map(&driver.options),
-        }),
+        log_config: order
+            .log_driver
+            .as_ref()
+            .map(|driver| HostConfigLogConfig { typ: Some(driver.name.clone()), config: map(&driver.options) }),
         mounts: list(mounts?),
         group_add: list(spec.groups.clone()),
         readonly_rootfs: flag(spec.read_only),
@@ -94,12 +78,7 @@ fn host_config(order: &ContainerOrder, api: ApiVersion) -> Result<HostConfig, Ex
         dns: list(dns.nameservers),
         dns_search: list(dns.search),
         dns_options: list(dns.options),
-        extra_hosts: list(
-            spec.hosts
-                .iter()
-                .filter_map(|line| extra_host(line))
-                .collect(),
-        ),
+        extra_hosts: list(spec.hosts.iter().filter_map(|line| extra_host(line)).collect()),
         security_opt: list(security_options(spec.privileges.as_ref())?),
         ..HostConfig::default()
     };
@@ -138,15 +117,8 @@ fn port_bindings(ports: &[PortConfig]) -> Option<PortMap> {
             0 => None,
             fixed => Some(fixed.to_string()),
         };
-        let binding = PortBinding {
-            host_ip: None,
-            host_port,
-        };
-        bindings
-            .entry(port_name(port))
-            .or_default()
-            .get_or_insert_default()
-            .push(binding);
+        let binding = PortBinding { host_ip: None, host_port };
+        bindings.entry(port_name(port)).or_default().get_or_insert_default().push(binding);
     }
     (!bindings.is_empty()).then_some(bindings)
 }
@@ -158,9 +130,7 @@ fn mount(mount: &swarm_types::Mount, api: ApiVersion) -> Result<Mount, ExecutorE
         if !wanted || api >= least {
             return Ok(());
         }
-        Err(ExecutorError::Refused(format!(
-            "mount {target}: {what} needs Docker API {least}, the engine of this node has {api}"
-        )))
+        Err(ExecutorError::Refused(format!("mount {target}: {what} needs Docker API {least}, the engine of this node has {api}")))
     };
     if let Some(bind) = &mount.bind_options {
         needs(bind.create_mountpoint, 42, "creating the source")?;
@@ -199,9 +169,7 @@ fn mount_type(kind: swarm_types::MountType) -> MountType {
 
 fn bind_options(options: &swarm_types::BindOptions) -> Result<MountBindOptions, ExecutorError> {
     let propagation: MountBindOptionsPropagationEnum =
-        options.propagation.parse().map_err(|_| {
-            ExecutorError::Refused(format!("invalid propagation mode: {}", options.propagation))
-        })?;
+        options.propagation.parse().map_err(|_| ExecutorError::Refused(format!("invalid propagation mode: {}", options.propagation)))?;
     Ok(MountBindOptions {
         propagation: (!options.propagation.is_empty()).then_some(propagation),
         non_recursive: flag(options.non_recursive),
@@ -217,10 +185,7 @@ fn volume_options(options: &swarm_types::VolumeOptions) -> MountVolumeOptions {
         labels: map(&options.labels),
         driver_config: options.driver_config.as_ref().map(|driver| {
             let options = map(&driver.options);
-            MountVolumeOptionsDriverConfig {
-                name: text(&driver.name),
-                options,
-            }
+            MountVolumeOptionsDriverConfig { name: text(&driver.name), options }
         }),
         subpath: text(&options.subpath),
     }
@@ -246,11 +211,7 @@ fn health_config(check: &swarm_types::HealthConfig) -> HealthConfig {
 }
 
 fn ulimit(limit: &swarm_types::Ulimit) -> ResourcesUlimits {
-    ResourcesUlimits {
-        name: Some(limit.name.clone()),
-        soft: Some(limit.soft),
-        hard: Some(limit.hard),
-    }
+    ResourcesUlimits { name: Some(limit.name.clone()), soft: Some(limit.soft), hard: Some(limit.hard) }
 }
 
 /// `IP name…` as the engine's `name:IP`; like Docker, only the first name is used.
@@ -275,22 +236,13 @@ fn security_options(privileges: Option<&Privileges>) -> Result<Vec<String>, Exec
         return Ok(options);
     };
     if let Some(credentials) = &privileges.credential_spec {
-        let places = [
-            ("file", &credentials.file),
-            ("registry", &credentials.registry),
-            ("config", &credentials.config),
-        ];
+        let places = [("file", &credentials.file), ("registry", &credentials.registry), ("config", &credentials.config)];
         let named = places.iter().find(|(_, name)| !name.is_empty());
         options.extend(named.map(|(place, name)| format!("credentialspec={place}://{name}")));
     }
     if let Some(labels) = &privileges.selinux_context {
         options.extend(labels.disable.then(|| "label=disable".to_owned()));
-        let parts = [
-            ("user", &labels.user),
-            ("role", &labels.role),
-            ("level", &labels.level),
-            ("type", &labels.kind),
-        ];
+        let parts = [("user", &labels.user), ("role", &labels.role), ("level", &labels.level), ("type", &labels.kind)];
         let named = parts.iter().filter(|(_, value)| !value.is_empty());
         options.extend(named.map(|(part, value)| format!("label={part}:{value}")));
     }
@@ -301,11 +253,7 @@ fn security_options(privileges: Option<&Privileges>) -> Result<Vec<String>, Exec
             _ => {} // The engine's own profile.
         }
     }
-    if privileges
-        .app_armor
-        .as_ref()
-        .is_some_and(|armor| armor.mode == "disabled")
-    {
+    if privileges.app_armor.as_ref().is_some_and(|armor| armor.mode == "disabled") {
         options.push("apparmor=unconfined".into());
     }
     if privileges.no_new_privileges {
@@ -330,9 +278,7 @@ fn list<T>(items: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn map(entries: &std::collections::BTreeMap<String, String>) -> Option<HashMap<String, String>> {
-    let pairs = entries
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()));
+    let pairs = entries.iter().map(|(key, value)| (key.clone(), value.clone()));
     (!entries.is_empty()).then(|| pairs.collect())
 }
 

@@ -2,10 +2,7 @@
 
 use bollard::models::{GenericResourcesInner, PluginsInfo, SystemInfo};
 use std::collections::BTreeSet;
-use swarm_types::{
-    EngineDescription, GenericResource, NodeDescription, Platform, PluginDescription, Resources,
-    TlsInfo,
-};
+use swarm_types::{EngineDescription, GenericResource, NodeDescription, Platform, PluginDescription, Resources, TlsInfo};
 
 /// The only network driver that spans hosts; every node has it, whether its engine lists it or not.
 const OVERLAY: &str = "overlay";
@@ -13,19 +10,11 @@ const OVERLAY: &str = "overlay";
 pub(super) fn description(info: SystemInfo) -> NodeDescription {
     NodeDescription {
         hostname: info.name.unwrap_or_default(),
-        platform: Platform {
-            architecture: info.architecture.unwrap_or_default(),
-            os: info.os_type.unwrap_or_default(),
-        },
+        platform: Platform { architecture: info.architecture.unwrap_or_default(), os: info.os_type.unwrap_or_default() },
         resources: Resources {
             nano_cpus: info.ncpu.unwrap_or_default().saturating_mul(1_000_000_000),
             memory_bytes: info.mem_total.unwrap_or_default(),
-            generic_resources: info
-                .generic_resources
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(generic_resource)
-                .collect(),
+            generic_resources: info.generic_resources.unwrap_or_default().into_iter().filter_map(generic_resource).collect(),
         },
         engine: EngineDescription {
             engine_version: info.server_version.unwrap_or_default(),
@@ -43,25 +32,13 @@ pub(super) fn description(info: SystemInfo) -> NodeDescription {
 }
 
 fn plugins(info: PluginsInfo) -> Vec<PluginDescription> {
-    let network = info
-        .network
-        .unwrap_or_default()
-        .into_iter()
-        .chain([OVERLAY.to_owned()]);
-    let of_kind = |kind: &'static str, names: Vec<String>| {
-        names.into_iter().map(move |name| PluginDescription {
-            kind: kind.into(),
-            name,
-        })
-    };
+    let network = info.network.unwrap_or_default().into_iter().chain([OVERLAY.to_owned()]);
+    let of_kind = |kind: &'static str, names: Vec<String>| names.into_iter().map(move |name| PluginDescription { kind: kind.into(), name });
     // A set: sorted by kind and name, each once, so that equal hosts have equal descriptions.
     of_kind("Network", network.collect())
         .chain(of_kind("Volume", info.volume.unwrap_or_default()))
         .chain(of_kind("Log", info.log.unwrap_or_default()))
-        .chain(of_kind(
-            "Authorization",
-            info.authorization.unwrap_or_default(),
-        ))
+        .chain(of_kind("Authorization", info.authorization.unwrap_or_default()))
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect()
@@ -69,16 +46,10 @@ fn plugins(info: PluginsInfo) -> Vec<PluginDescription> {
 
 fn generic_resource(resource: GenericResourcesInner) -> Option<GenericResource> {
     if let Some(named) = resource.named_resource_spec {
-        return Some(GenericResource::Named {
-            kind: named.kind?,
-            value: named.value?,
-        });
+        return Some(GenericResource::Named { kind: named.kind?, value: named.value? });
     }
     let discrete = resource.discrete_resource_spec?;
-    Some(GenericResource::Discrete {
-        kind: discrete.kind?,
-        value: discrete.value?,
-    })
+    Some(GenericResource::Discrete { kind: discrete.kind?, value: discrete.value? })
 }
 
 #[cfg(test)]
@@ -99,53 +70,18 @@ mod tests {
         });
         let got = description(serde_json::from_value(info).expect("as the engine writes it"));
         assert_eq!(got.hostname, "alpha");
-        assert_eq!(
-            got.platform,
-            Platform {
-                architecture: "x86_64".into(),
-                os: "linux".into()
-            }
-        );
-        assert_eq!(
-            (got.resources.nano_cpus, got.resources.memory_bytes),
-            (2_000_000_000, 25_000_000_000)
-        );
+        assert_eq!(got.platform, Platform { architecture: "x86_64".into(), os: "linux".into() });
+        assert_eq!((got.resources.nano_cpus, got.resources.memory_bytes), (2_000_000_000, 25_000_000_000));
         assert_eq!(
             got.resources.generic_resources,
             [
-                GenericResource::Discrete {
-                    kind: "SSD".into(),
-                    value: 3
-                },
-                GenericResource::Named {
-                    kind: "GPU".into(),
-                    value: "UUID1".into()
-                },
+                GenericResource::Discrete { kind: "SSD".into(), value: 3 },
+                GenericResource::Named { kind: "GPU".into(), value: "UUID1".into() },
             ]
         );
-        let labels: Vec<_> = got
-            .engine
-            .labels
-            .iter()
-            .map(|(k, v)| format!("{k}:{v}"))
-            .collect();
+        let labels: Vec<_> = got.engine.labels.iter().map(|(k, v)| format!("{k}:{v}")).collect();
         assert_eq!(labels, ["rack:r1", "zone:a=b"]);
-        let plugins: Vec<_> = got
-            .engine
-            .plugins
-            .iter()
-            .map(|p| format!("{}/{}", p.kind, p.name))
-            .collect();
-        assert_eq!(
-            plugins,
-            [
-                "Log/json-file",
-                "Log/local",
-                "Network/bridge",
-                "Network/host",
-                "Network/overlay",
-                "Volume/local"
-            ]
-        );
+        let plugins: Vec<_> = got.engine.plugins.iter().map(|p| format!("{}/{}", p.kind, p.name)).collect();
+        assert_eq!(plugins, ["Log/json-file", "Log/local", "Network/bridge", "Network/host", "Network/overlay", "Volume/local"]);
     }
 }

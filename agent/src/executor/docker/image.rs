@@ -37,10 +37,7 @@ pub(super) fn familiar(image: &str) -> String {
         Some((name, digest)) => (name, Some(digest)),
         None => (image, None),
     };
-    let name = ["docker.io/", "index.docker.io/"]
-        .iter()
-        .find_map(|registry| name.strip_prefix(registry))
-        .unwrap_or(name);
+    let name = ["docker.io/", "index.docker.io/"].iter().find_map(|registry| name.strip_prefix(registry)).unwrap_or(name);
     let name = match name.strip_prefix("library/") {
         Some(rest) if !rest.contains('/') => rest,
         _ => name,
@@ -53,17 +50,12 @@ pub(super) fn familiar(image: &str) -> String {
 }
 
 fn has_tag(name: &str) -> bool {
-    name.rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains(':'))
+    name.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }
 
 fn is_image_id(image: &str) -> bool {
     let hex = image.strip_prefix("sha256:").unwrap_or(image);
-    hex.len() == 64
-        && hex
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Why an image was not pulled.
@@ -100,11 +92,7 @@ impl Images {
     ///
     /// # Errors
     /// Only temporary ones, of the engine. A failed look-up is logged; creating the container tells the rest.
-    pub(super) async fn ensure(
-        &self,
-        link: &EngineLink,
-        order: &ContainerOrder,
-    ) -> Result<(), ExecutorError> {
+    pub(super) async fn ensure(&self, link: &EngineLink, order: &ContainerOrder) -> Result<(), ExecutorError> {
         let image = familiar(&order.spec.image);
         if is_image_id(&image) {
             return Ok(()); // No registry knows an id.
@@ -118,10 +106,7 @@ impl Images {
             Ok(()) => return Ok(()),
             Err(PullError::EngineLost(error)) => {
                 let what = "the container engine was lost while it looked up the image";
-                return Err(ExecutorError::Unready {
-                    what: what.into(),
-                    source: Some(Box::new(error)),
-                });
+                return Err(ExecutorError::Unready { what: what.into(), source: Some(Box::new(error)) });
             }
             Err(error) => error,
         };
@@ -134,13 +119,7 @@ impl Images {
         Ok(())
     }
 
-    async fn pull(
-        &self,
-        link: &EngineLink,
-        engine: &Engine,
-        image: &str,
-        has_copy: bool,
-    ) -> PullResult {
+    async fn pull(&self, link: &EngineLink, engine: &Engine, image: &str, has_copy: bool) -> PullResult {
         let pull = {
             let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
             look_ups.retain(|_, look_up| match look_up {
@@ -153,15 +132,9 @@ impl Images {
                 None => None,
             }
             .unwrap_or_else(|| {
-                let idle_max = if has_copy {
-                    IDLE_WITH_COPY_MAX
-                } else {
-                    IDLE_WITHOUT_COPY_MAX
-                };
+                let idle_max = if has_copy { IDLE_WITH_COPY_MAX } else { IDLE_WITHOUT_COPY_MAX };
                 let (link, engine) = (link.clone(), engine.clone());
-                let pull: Pull = pull(link, engine, image.to_owned(), idle_max)
-                    .boxed()
-                    .shared();
+                let pull: Pull = pull(link, engine, image.to_owned(), idle_max).boxed().shared();
                 if let Some(weak) = pull.downgrade() {
                     look_ups.insert(image.to_owned(), LookUp::UnderWay(weak));
                 }
@@ -170,10 +143,7 @@ impl Images {
         };
         let result = pull.await;
         if let Err(error @ (PullError::Refused(_) | PullError::Stalled(_))) = &result {
-            let failed = LookUp::Failed {
-                at: Instant::now(),
-                error: error.clone(),
-            };
+            let failed = LookUp::Failed { at: Instant::now(), error: error.clone() };
             let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
             if !matches!(look_ups.get(image), Some(LookUp::Failed { .. })) {
                 look_ups.insert(image.to_owned(), failed);
@@ -236,10 +206,7 @@ mod tests {
         }
         let pinned = format!("nginx:1.27@sha256:{hex}");
         assert_eq!(familiar(&pinned), pinned);
-        assert_eq!(
-            familiar(&format!("docker.io/library/nginx@sha256:{hex}")),
-            format!("nginx@sha256:{hex}")
-        );
+        assert_eq!(familiar(&format!("docker.io/library/nginx@sha256:{hex}")), format!("nginx@sha256:{hex}"));
         assert_eq!(familiar(&hex), hex);
         assert!(is_image_id(&format!("sha256:{hex}")) && !is_image_id(&pinned));
     }

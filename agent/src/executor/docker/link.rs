@@ -69,17 +69,11 @@ struct Current {
 
 impl EngineLink {
     pub(super) fn new(host: &str) -> Result<Self, InvalidEngineAddress> {
-        let known = ["unix://", "tcp://"].iter().any(|scheme| {
-            host.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty())
-        });
+        let known = ["unix://", "tcp://"].iter().any(|scheme| host.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
         if !known {
             return Err(InvalidEngineAddress(host.to_owned()));
         }
-        Ok(Self {
-            host: host.into(),
-            current: Arc::default(),
-        })
+        Ok(Self { host: host.into(), current: Arc::default() })
     }
 
     /// Whether paths of the engine's host are paths of this host.
@@ -92,28 +86,15 @@ impl EngineLink {
         if let Some(engine) = self.current().engine.clone() {
             return Ok(engine);
         }
-        let docker = self
-            .negotiate()
-            .await
-            .map_err(|error| self.unreachable(error))?;
-        let ClientVersion {
-            major_version,
-            minor_version,
-        } = docker.client_version();
+        let docker = self.negotiate().await.map_err(|error| self.unreachable(error))?;
+        let ClientVersion { major_version, minor_version } = docker.client_version();
         let api = ApiVersion(major_version, minor_version);
         tracing::debug!(host = %self.host, %api, "connected to the container engine");
         let mut current = self.current();
         current.serial += 1;
         let serial = current.serial;
         // Several loops may have negotiated at once; all their connections are good, and the last is kept.
-        Ok(current
-            .engine
-            .insert(Engine {
-                docker,
-                api,
-                serial,
-            })
-            .clone())
+        Ok(current.engine.insert(Engine { docker, api, serial }).clone())
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -121,15 +102,9 @@ impl EngineLink {
     }
 
     async fn negotiate(&self) -> Result<Docker, BollardError> {
-        let connect = if self.is_local() {
-            Docker::connect_with_unix
-        } else {
-            Docker::connect_with_http
-        };
+        let connect = if self.is_local() { Docker::connect_with_unix } else { Docker::connect_with_http };
         let docker = connect(&self.host, ANSWER_MAX.as_secs(), API_DEFAULT_VERSION)?;
-        tokio::time::timeout(NEGOTIATION_MAX, docker.negotiate_version())
-            .await
-            .unwrap_or(Err(BollardError::RequestTimeoutError))
+        tokio::time::timeout(NEGOTIATION_MAX, docker.negotiate_version()).await.unwrap_or(Err(BollardError::RequestTimeoutError))
     }
 
     /// What an error of `engine` means. Forgets the connection if it is of no use any more.
@@ -137,31 +112,21 @@ impl EngineLink {
         let verdict = Verdict::on(&error);
         if verdict == Verdict::ConnectionLost {
             let mut current = self.current();
-            if current
-                .engine
-                .as_ref()
-                .is_some_and(|held| held.serial == engine.serial)
-            {
+            if current.engine.as_ref().is_some_and(|held| held.serial == engine.serial) {
                 current.engine = None;
             }
         }
         match (verdict, error) {
-            (Verdict::Refused, BollardError::DockerResponseServerError { message, .. }) => {
-                ExecutorError::Refused(message)
+            (Verdict::Refused, BollardError::DockerResponseServerError { message, .. }) => ExecutorError::Refused(message),
+            (Verdict::Unready, error) => {
+                ExecutorError::Unready { what: "the container engine did not do what it was asked".into(), source: Some(Box::new(error)) }
             }
-            (Verdict::Unready, error) => ExecutorError::Unready {
-                what: "the container engine did not do what it was asked".into(),
-                source: Some(Box::new(error)),
-            },
             (_, error) => self.unreachable(error),
         }
     }
 
     fn unreachable(&self, error: BollardError) -> ExecutorError {
-        ExecutorError::Unreachable {
-            host: self.host.to_string(),
-            source: Box::new(error),
-        }
+        ExecutorError::Unreachable { host: self.host.to_string(), source: Box::new(error) }
     }
 }
 
@@ -179,18 +144,12 @@ enum Verdict {
 impl Verdict {
     fn on(error: &BollardError) -> Self {
         match error {
-            BollardError::DockerResponseServerError {
-                status_code: 400,
-                message,
-            } if message.contains("API version") => {
+            BollardError::DockerResponseServerError { status_code: 400, message } if message.contains("API version") => {
                 // "client version 1.53 is too new": another engine answers at this address now.
                 Self::ConnectionLost
             }
             // A proxy before the engine, or an engine that is going down.
-            BollardError::DockerResponseServerError {
-                status_code: 502..=504,
-                ..
-            } => Self::Unready,
+            BollardError::DockerResponseServerError { status_code: 502..=504, .. } => Self::Unready,
             BollardError::DockerResponseServerError { .. } => Self::Refused,
             BollardError::JsonDataError { .. } | BollardError::RequestTimeoutError => Self::Unready,
             // The rest are failures of the transport; an answer cut short shows as one of JSON.
@@ -212,10 +171,7 @@ mod tests {
     use super::*;
 
     fn answer(status_code: u16, message: &str) -> BollardError {
-        BollardError::DockerResponseServerError {
-            status_code,
-            message: message.into(),
-        }
+        BollardError::DockerResponseServerError { status_code, message: message.into() }
     }
 
     #[test]
@@ -223,32 +179,17 @@ mod tests {
         for good in ["unix:///run/docker.sock", "tcp://10.0.0.1:2375"] {
             assert!(EngineLink::new(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "unix://",
-            "npipe:////./pipe/docker",
-            "ssh://host",
-            "/run/docker.sock",
-        ] {
+        for bad in ["", "unix://", "npipe:////./pipe/docker", "ssh://host", "/run/docker.sock"] {
             assert!(EngineLink::new(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn verdicts() {
-        assert_eq!(
-            Verdict::on(&answer(404, "No such image: x")),
-            Verdict::Refused
-        );
-        assert_eq!(
-            Verdict::on(&answer(500, "port is already allocated")),
-            Verdict::Refused
-        );
+        assert_eq!(Verdict::on(&answer(404, "No such image: x")), Verdict::Refused);
+        assert_eq!(Verdict::on(&answer(500, "port is already allocated")), Verdict::Refused);
         assert_eq!(Verdict::on(&answer(503, "")), Verdict::Unready);
-        let old = answer(
-            400,
-            "client version 1.53 is too new. Maximum supported API version is 1.41",
-        );
+        let old = answer(400, "client version 1.53 is too new. Maximum supported API version is 1.41");
         assert_eq!(Verdict::on(&old), Verdict::ConnectionLost);
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(Verdict::on(&gone.into()), Verdict::ConnectionLost);
@@ -259,9 +200,6 @@ mod tests {
         let link = EngineLink::new("unix:///nonexistent/docker.sock").expect("a good address");
         let error = link.engine().await.err().expect("nobody is there");
         assert!(error.is_temporary());
-        assert_eq!(
-            error.to_string(),
-            "cannot reach the container engine at unix:///nonexistent/docker.sock"
-        );
+        assert_eq!(error.to_string(), "cannot reach the container engine at unix:///nonexistent/docker.sock");
     }
 }

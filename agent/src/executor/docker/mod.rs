@@ -12,17 +12,13 @@ mod view;
 
 pub use link::InvalidEngineAddress;
 
-use super::{
-    Container, ContainerEvent, ContainerEventKind, ContainerId, ContainerOrder, Executor,
-    ExecutorError, OwnContainer, Step,
-};
+use super::{Container, ContainerEvent, ContainerEventKind, ContainerId, ContainerOrder, Executor, ExecutorError, OwnContainer, Step};
 use bollard::{
     errors::Error as BollardError,
     models::{ContainerInspectResponse, EventMessage},
     query_parameters::{
-        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
-        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-        StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
     },
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -78,24 +74,12 @@ impl DockerExecutor {
         if !self.link.is_local() {
             return Ok(());
         }
-        for mount in order
-            .spec
-            .mounts
-            .iter()
-            .filter(|mount| mount.kind == MountType::Bind)
-        {
-            let created = mount
-                .bind_options
-                .as_ref()
-                .is_some_and(|bind| bind.create_mountpoint);
-            let missing = tokio::fs::symlink_metadata(&mount.source)
-                .await
-                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        for mount in order.spec.mounts.iter().filter(|mount| mount.kind == MountType::Bind) {
+            let created = mount.bind_options.as_ref().is_some_and(|bind| bind.create_mountpoint);
+            let missing = tokio::fs::symlink_metadata(&mount.source).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
             if missing && !created {
                 let source = &mount.source;
-                return Err(ExecutorError::Refused(format!(
-                    "invalid bind mount source, source path not found: {source}"
-                )));
+                return Err(ExecutorError::Refused(format!("invalid bind mount source, source path not found: {source}")));
             }
         }
         Ok(())
@@ -105,23 +89,15 @@ impl DockerExecutor {
         self.check_bind_sources(order).await?;
         let engine = self.link.engine().await?;
         let body = create_body::create_body(order, engine.api)?;
-        let options = CreateContainerOptionsBuilder::new()
-            .name(&order.name)
-            .build();
-        let created = engine
-            .patient(WORK_MAX)
-            .create_container(Some(options), body)
-            .await;
+        let options = CreateContainerOptionsBuilder::new().name(&order.name).build();
+        let created = engine.patient(WORK_MAX).create_container(Some(options), body).await;
         match created {
             Ok(created) => {
                 for warning in &created.warnings {
                     tracing::warn!(task = %order.task_id, %warning, "the engine warns of a container");
                 }
                 let id = ContainerId::new(created.id);
-                Ok(Container {
-                    id,
-                    phase: super::Phase::Created,
-                })
+                Ok(Container { id, phase: super::Phase::Created })
             }
             Err(error) if status_of(&error) == Some(409) => self.adopt(order, &engine, error).await,
             Err(error) => Err(self.link.judge(&engine, error)),
@@ -129,12 +105,7 @@ impl DockerExecutor {
     }
 
     /// The name is taken. Before a crash this agent may have made the container without noting it.
-    async fn adopt(
-        &self,
-        order: &ContainerOrder,
-        engine: &Engine,
-        conflict: BollardError,
-    ) -> Result<Container, ExecutorError> {
+    async fn adopt(&self, order: &ContainerOrder, engine: &Engine, conflict: BollardError) -> Result<Container, ExecutorError> {
         let Some(present) = self.inspected(engine, &order.name).await? else {
             let what = format!("a container called {} is just being removed", order.name);
             return Err(ExecutorError::Unready { what, source: None });
@@ -142,23 +113,14 @@ impl DockerExecutor {
         if view::task_of(&present) != Some(order.task_id) {
             return Err(self.link.judge(engine, conflict));
         }
-        let gone = || ExecutorError::Unready {
-            what: format!("the old container {} is just being removed", order.name),
-            source: None,
-        };
+        let gone = || ExecutorError::Unready { what: format!("the old container {} is just being removed", order.name), source: None };
         let container = view::container(&present).ok_or_else(gone)?;
         tracing::info!(task = %order.task_id, container = ?container.id, "adopted a container");
         Ok(container)
     }
 
-    async fn inspected(
-        &self,
-        engine: &Engine,
-        name: &str,
-    ) -> Result<Option<ContainerInspectResponse>, ExecutorError> {
-        let inspected = engine
-            .docker()
-            .inspect_container(name, None::<InspectContainerOptions>);
+    async fn inspected(&self, engine: &Engine, name: &str) -> Result<Option<ContainerInspectResponse>, ExecutorError> {
+        let inspected = engine.docker().inspect_container(name, None::<InspectContainerOptions>);
         match inspected.await {
             Ok(inspected) => Ok(Some(inspected)),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
@@ -169,10 +131,7 @@ impl DockerExecutor {
     async fn list(&self, label: String) -> Result<Vec<OwnContainer>, ExecutorError> {
         let engine = self.link.engine().await?;
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         match engine.docker().list_containers(Some(options)).await {
             Ok(list) => Ok(list.iter().filter_map(view::own_container).collect()),
             Err(error) => Err(self.link.judge(&engine, error)),
@@ -180,11 +139,7 @@ impl DockerExecutor {
     }
 
     /// Ends in success if the engine did it or there was nothing to do.
-    fn settle(
-        &self,
-        engine: &Engine,
-        result: Result<(), BollardError>,
-    ) -> Result<(), ExecutorError> {
+    fn settle(&self, engine: &Engine, result: Result<(), BollardError>) -> Result<(), ExecutorError> {
         match result {
             Ok(()) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
@@ -216,10 +171,7 @@ impl Executor for DockerExecutor {
         Box::pin(counted(&self.work, async move {
             let engine = self.link.engine().await?;
             let docker = engine.patient(WORK_MAX);
-            match docker
-                .start_container(id.as_str(), None::<StartContainerOptions>)
-                .await
-            {
+            match docker.start_container(id.as_str(), None::<StartContainerOptions>).await {
                 Ok(()) => Ok(()),
                 Err(error) => Err(self.link.judge(&engine, error)),
             }
@@ -242,10 +194,7 @@ impl Executor for DockerExecutor {
         Box::pin(async move {
             let engine = self.link.engine().await?;
             let _permit = permit(&self.endings).await;
-            let options = RemoveContainerOptionsBuilder::new()
-                .force(true)
-                .v(true)
-                .build();
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
             let docker = engine.patient(WORK_MAX);
             let removed = docker.remove_container(id.as_str(), Some(options)).await;
             self.settle(&engine, removed)
@@ -297,22 +246,15 @@ impl Executor for DockerExecutor {
 
 /// Server-side filters: without them every run of a health check would come as two events.
 fn events_options(node: NodeId) -> bollard::query_parameters::EventsOptions {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs().saturating_sub(EVENTS_OVERLAP_S));
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs().saturating_sub(EVENTS_OVERLAP_S));
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let filters: HashMap<String, Vec<String>> = HashMap::from([
         ("type".to_owned(), words(&["container"])),
-        (
-            "event".to_owned(),
-            words(&["start", "die", "health_status", "destroy"]),
-        ),
+        ("event".to_owned(), words(&["start", "die", "health_status", "destroy"])),
         ("label".to_owned(), vec![format!("{LABEL_NODE_ID}={node}")]),
     ]);
-    EventsOptionsBuilder::new()
-        .since(&since.to_string())
-        .filters(&filters)
-        .build()
+    EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build()
 }
 
 fn container_event(message: &EventMessage) -> Option<ContainerEvent> {
@@ -321,12 +263,8 @@ fn container_event(message: &EventMessage) -> Option<ContainerEvent> {
     let kind = match message.action.as_deref()? {
         "start" => ContainerEventKind::Started,
         "die" => {
-            let exit_code = attributes
-                .get("exitCode")
-                .and_then(|code| code.parse().ok());
-            ContainerEventKind::Died {
-                exit_code: exit_code?,
-            }
+            let exit_code = attributes.get("exitCode").and_then(|code| code.parse().ok());
+            ContainerEventKind::Died { exit_code: exit_code? }
         }
         "destroy" => ContainerEventKind::Removed,
         health if health.starts_with("health_status") => ContainerEventKind::Health,
@@ -365,18 +303,11 @@ mod tests {
                 attributes["exitCode"] = code.into();
             }
             let message = json!({"Type": "container", "Action": action, "Actor": {"ID": "c0ffee", "Attributes": attributes}});
-            container_event(&serde_json::from_value(message).expect("as the engine writes it"))
-                .map(|event| event.kind)
+            container_event(&serde_json::from_value(message).expect("as the engine writes it")).map(|event| event.kind)
         };
         assert_eq!(read("start", None), Some(ContainerEventKind::Started));
-        assert_eq!(
-            read("die", Some("137")),
-            Some(ContainerEventKind::Died { exit_code: 137 })
-        );
-        assert_eq!(
-            read("health_status: unhealthy", None),
-            Some(ContainerEventKind::Health)
-        );
+        assert_eq!(read("die", Some("137")), Some(ContainerEventKind::Died { exit_code: 137 }));
+        assert_eq!(read("health_status: unhealthy", None), Some(ContainerEventKind::Health));
         assert_eq!(read("destroy", None), Some(ContainerEventKind::Removed));
         assert_eq!(read("exec_start: true", None), None);
     }

@@ -2,8 +2,8 @@
 
 use super::super::{Container, ContainerId, Ended, Health, OwnContainer, Phase, Running};
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, HealthStatusEnum, PortBinding, PortMap,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, HealthStatusEnum,
+    PortBinding, PortMap,
 };
 use std::collections::BTreeMap;
 use swarm_types::{PortConfig, PublishMode, TaskId};
@@ -23,17 +23,9 @@ pub(super) fn container(inspected: &ContainerInspectResponse) -> Option<Containe
         _ if state.running == Some(true) => Phase::Running(Running {
             health: health(state),
             pid: state.pid.unwrap_or_default(),
-            ports: inspected
-                .network_settings
-                .as_ref()
-                .and_then(|network| network.ports.as_ref())
-                .map(open_ports)
-                .unwrap_or_default(),
+            ports: inspected.network_settings.as_ref().and_then(|network| network.ports.as_ref()).map(open_ports).unwrap_or_default(),
         }),
-        _ => Phase::Ended(Ended {
-            exit_code: state.exit_code.unwrap_or_default(),
-            error: state.error.clone().unwrap_or_default(),
-        }),
+        _ => Phase::Ended(Ended { exit_code: state.exit_code.unwrap_or_default(), error: state.error.clone().unwrap_or_default() }),
     };
     Some(Container { id, phase })
 }
@@ -51,21 +43,10 @@ pub(super) fn own_container(summary: &ContainerSummary) -> Option<OwnContainer> 
     if state == Some(ContainerSummaryStateEnum::REMOVING) {
         return None;
     }
-    let running = matches!(
-        state,
-        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED)
-    );
+    let running = matches!(state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
     // Engines below API 1.52 tell the health only in the text for people.
-    let unhealthy = summary
-        .status
-        .as_deref()
-        .is_some_and(|text| text.ends_with("(unhealthy)"));
-    Some(OwnContainer {
-        id: ContainerId::new(summary.id.clone()?),
-        task,
-        running,
-        unhealthy,
-    })
+    let unhealthy = summary.status.as_deref().is_some_and(|text| text.ends_with("(unhealthy)"));
+    Some(OwnContainer { id: ContainerId::new(summary.id.clone()?), task, running, unhealthy })
 }
 
 fn health(state: &ContainerState) -> Health {
@@ -88,30 +69,18 @@ fn open_ports(map: &PortMap) -> Vec<PortConfig> {
         let (Ok(target_port), Ok(parsed)) = (target.parse(), protocol.parse()) else {
             continue;
         };
-        let numbers = bindings
-            .iter()
-            .flatten()
-            .filter_map(|b| Some((is_ipv6(b), number(b)?)));
+        let numbers = bindings.iter().flatten().filter_map(|b| Some((is_ipv6(b), number(b)?)));
         let Some((_, published_port)) = numbers.min_by_key(|(ipv6, _)| *ipv6) else {
             continue;
         };
-        let port = PortConfig {
-            name: String::new(),
-            protocol: parsed,
-            target_port,
-            published_port,
-            publish_mode: PublishMode::Host,
-        };
+        let port = PortConfig { name: String::new(), protocol: parsed, target_port, published_port, publish_mode: PublishMode::Host };
         open.insert((target_port, protocol), port);
     }
     open.into_values().collect()
 }
 
 fn is_ipv6(binding: &PortBinding) -> bool {
-    binding
-        .host_ip
-        .as_deref()
-        .is_some_and(|ip| ip.contains(':'))
+    binding.host_ip.as_deref().is_some_and(|ip| ip.contains(':'))
 }
 
 fn number(binding: &PortBinding) -> Option<u32> {
@@ -134,40 +103,14 @@ mod tests {
 
     #[test]
     fn states_of_the_engine_become_phases() {
-        assert_eq!(
-            phase(json!({"Status": "created", "ExitCode": 127, "Error": "no such file"})),
-            Some(Phase::Created)
-        );
-        let ended = Ended {
-            exit_code: 3,
-            error: String::new(),
-        };
-        assert_eq!(
-            phase(json!({"Status": "exited", "Running": false, "ExitCode": 3, "Error": ""})),
-            Some(Phase::Ended(ended))
-        );
-        let running = |health| {
-            Some(Phase::Running(Running {
-                health,
-                pid: 7,
-                ports: vec![],
-            }))
-        };
-        assert_eq!(
-            phase(json!({"Status": "running", "Running": true, "Pid": 7})),
-            running(Health::Unchecked)
-        );
-        assert_eq!(
-            phase(json!({"Status": "paused", "Running": true, "Paused": true, "Pid": 7})),
-            running(Health::Unchecked)
-        );
-        for (word, health) in [
-            ("starting", Health::Starting),
-            ("healthy", Health::Healthy),
-            ("unhealthy", Health::Unhealthy),
-        ] {
-            let state =
-                json!({"Status": "running", "Running": true, "Pid": 7, "Health": {"Status": word}});
+        assert_eq!(phase(json!({"Status": "created", "ExitCode": 127, "Error": "no such file"})), Some(Phase::Created));
+        let ended = Ended { exit_code: 3, error: String::new() };
+        assert_eq!(phase(json!({"Status": "exited", "Running": false, "ExitCode": 3, "Error": ""})), Some(Phase::Ended(ended)));
+        let running = |health| Some(Phase::Running(Running { health, pid: 7, ports: vec![] }));
+        assert_eq!(phase(json!({"Status": "running", "Running": true, "Pid": 7})), running(Health::Unchecked));
+        assert_eq!(phase(json!({"Status": "paused", "Running": true, "Paused": true, "Pid": 7})), running(Health::Unchecked));
+        for (word, health) in [("starting", Health::Starting), ("healthy", Health::Healthy), ("unhealthy", Health::Unhealthy)] {
+            let state = json!({"Status": "running", "Running": true, "Pid": 7, "Health": {"Status": word}});
             assert_eq!(phase(state), running(health));
         }
         assert_eq!(phase(json!({"Status": "removing"})), None);
@@ -181,8 +124,7 @@ mod tests {
             "9/tcp": null,
         });
         let state = json!({"Status": "running", "Running": true, "Pid": 7});
-        let got =
-            view(json!({"Id": "c0ffee", "State": state, "NetworkSettings": {"Ports": ports}}));
+        let got = view(json!({"Id": "c0ffee", "State": state, "NetworkSettings": {"Ports": ports}}));
         let port = |protocol, target_port, published_port| PortConfig {
             name: String::new(),
             protocol,
@@ -190,15 +132,8 @@ mod tests {
             published_port,
             publish_mode: PublishMode::Host,
         };
-        let ports = vec![
-            port(PortProtocol::Udp, 53, 5353),
-            port(PortProtocol::Tcp, 80, 32768),
-        ];
-        let running = Running {
-            health: Health::Unchecked,
-            pid: 7,
-            ports,
-        };
+        let ports = vec![port(PortProtocol::Udp, 53, 5353), port(PortProtocol::Tcp, 80, 32768)];
+        let running = Running { health: Health::Unchecked, pid: 7, ports };
         assert_eq!(got.map(|c| c.phase), Some(Phase::Running(running)));
     }
 
@@ -209,20 +144,10 @@ mod tests {
             let summary = json!({"Id": "c0ffee", "State": state, "Status": status, "Labels": {LABEL_TASK_ID: task}});
             own_container(&serde_json::from_value(summary).expect("as the engine writes it"))
         };
-        let own = |running, unhealthy| {
-            Some(OwnContainer {
-                id: ContainerId::new("c0ffee"),
-                task,
-                running,
-                unhealthy,
-            })
-        };
+        let own = |running, unhealthy| Some(OwnContainer { id: ContainerId::new("c0ffee"), task, running, unhealthy });
         assert_eq!(read("running", "Up 3 seconds"), own(true, false));
         assert_eq!(read("running", "Up 3 seconds (unhealthy)"), own(true, true));
-        assert_eq!(
-            read("exited", "Exited (1) 2 seconds ago"),
-            own(false, false)
-        );
+        assert_eq!(read("exited", "Exited (1) 2 seconds ago"), own(false, false));
         assert_eq!(read("removing", "Removal In Progress"), None);
     }
 }

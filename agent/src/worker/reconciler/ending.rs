@@ -75,8 +75,7 @@ impl Reconciler {
         self.halt_actors().await;
         while self.flushes.join_next().await.is_some() {}
         let records = self.records.clone();
-        self.flushes
-            .spawn_blocking(move || complain(records.flush()));
+        self.flushes.spawn_blocking(move || complain(records.flush()));
         while self.flushes.join_next().await.is_some() {}
     }
 }

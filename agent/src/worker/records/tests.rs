@@ -28,14 +28,7 @@ fn spec() -> SharedSpec {
 }
 
 fn complete(generation: u64, tasks: Vec<AssignedTask>) -> Assign {
-    Assign {
-        from: None,
-        generation: Generation(generation),
-        specs: vec![spec()],
-        tasks,
-        removed: vec![],
-        specs_removed: vec![],
-    }
+    Assign { from: None, generation: Generation(generation), specs: vec![spec()], tasks, removed: vec![], specs_removed: vec![] }
 }
 
 fn open(dir: &Path) -> (Records, Found) {
@@ -48,10 +41,7 @@ fn a_restarted_agent_finds_its_assignment_and_records() {
     let (records, found) = open(dir.path());
     assert_eq!(found, Found::default());
     let mut view = AgentView::default();
-    for assign in [
-        complete(5, vec![task(1), task(2)]),
-        complete(6, vec![task(2), task(3)]),
-    ] {
+    for assign in [complete(5, vec![task(1), task(2)]), complete(6, vec![task(2), task(3)])] {
         let old = view.clone();
         view.apply(assign).expect("applies");
         records.save_view(&old, &view).expect("saves");
@@ -60,10 +50,7 @@ fn a_restarted_agent_finds_its_assignment_and_records() {
     records.save_record(task(2).id, &record).expect("saves");
     records.save_record(task(1).id, &record).expect("saves");
     records.forget_record(task(1).id).expect("forgets");
-    let node = NodeContext {
-        hostname: "alpha".into(),
-        ..NodeContext::default()
-    };
+    let node = NodeContext { hostname: "alpha".into(), ..NodeContext::default() };
     records.save_node(&node).expect("saves");
     records.flush().expect("flushes");
     drop(records);
@@ -77,9 +64,7 @@ fn a_restarted_agent_finds_its_assignment_and_records() {
 fn records_of_another_node_are_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
     let (records, _) = open(dir.path());
-    records
-        .save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner()))
-        .expect("saves");
+    records.save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner())).expect("saves");
     drop(records);
     let (_records, found) = Records::open(dir.path(), NodeId::from_random([8; 16])).expect("opens");
     assert_eq!(found, Found::default());
@@ -89,9 +74,7 @@ fn records_of_another_node_are_dropped() {
 fn cleared_records_stay_empty() {
     let dir = tempfile::tempdir().expect("a folder");
     let (records, _) = open(dir.path());
-    records
-        .save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner()))
-        .expect("saves");
+    records.save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner())).expect("saves");
     records.clear(owner()).expect("clears");
     drop(records);
     assert_eq!(open(dir.path()).1, Found::default());
@@ -101,15 +84,8 @@ fn cleared_records_stay_empty() {
 fn a_folder_in_use_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("a folder");
     let (_records, _) = open(dir.path());
-    let error = Records::open(dir.path(), owner())
-        .err()
-        .expect("it is locked");
-    assert!(
-        error
-            .to_string()
-            .starts_with("could not open the task records in "),
-        "{error}"
-    );
+    let error = Records::open(dir.path(), owner()).err().expect("it is locked");
+    assert!(error.to_string().starts_with("could not open the task records in "), "{error}");
     assert!(!dir.path().with_extension("broken").exists());
 }
 
@@ -130,18 +106,11 @@ fn unreadable_records_are_set_aside() {
     let parent = tempfile::tempdir().expect("a folder");
     let dir = parent.path().join("worker");
     let (records, _) = open(&dir);
-    records
-        .save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner()))
-        .expect("saves");
-    records
-        .db
-        .insert(record_key(task(2).id), b"nonsense".as_slice())
-        .expect("saves");
+    records.save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner())).expect("saves");
+    records.db.insert(record_key(task(2).id), b"nonsense".as_slice()).expect("saves");
     drop(records);
     let (records, found) = open(&dir);
     assert_eq!(found, Found::default());
     assert!(dir.with_extension("broken").join("db").exists());
-    records
-        .save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner()))
-        .expect("saves");
+    records.save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner())).expect("saves");
 }

@@ -5,10 +5,7 @@
 /// # Errors
 /// On an empty line and on misplaced quotes, in Go's words.
 pub(crate) fn fields(line: &str) -> Result<Vec<String>, String> {
-    let line = line
-        .split(['\n', '\r'])
-        .find(|line| !line.is_empty())
-        .ok_or("EOF")?;
+    let line = line.split(['\n', '\r']).find(|line| !line.is_empty()).ok_or("EOF")?;
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -37,10 +34,7 @@ fn quoted_field<'a>(line: &str, text: &'a str) -> Result<(String, &'a str), Stri
     let mut rest = text;
     loop {
         let Some(quote) = rest.find('"') else {
-            return Err(error(
-                line.len(),
-                "extraneous or missing \" in quoted-field",
-            ));
+            return Err(error(line.len(), "extraneous or missing \" in quoted-field"));
         };
         field.push_str(&rest[..quote]);
         rest = &rest[quote + 1..];
@@ -50,10 +44,7 @@ fn quoted_field<'a>(line: &str, text: &'a str) -> Result<(String, &'a str), Stri
         } else if rest.is_empty() || rest.starts_with(',') {
             return Ok((field, rest));
         } else {
-            return Err(error(
-                line.len() - rest.len() - 1,
-                "extraneous or missing \" in quoted-field",
-            ));
+            return Err(error(line.len() - rest.len() - 1, "extraneous or missing \" in quoted-field"));
         }
     }
 }
@@ -68,22 +59,10 @@ mod tests {
 
     #[test]
     fn fields_may_be_quoted() {
-        assert_eq!(
-            fields("type=bind,\"src=/a,b\",dst=/c"),
-            Ok(vec!["type=bind".into(), "src=/a,b".into(), "dst=/c".into()])
-        );
-        assert_eq!(
-            fields("\"a\"\"b\","),
-            Ok(vec!["a\"b".into(), String::new()])
-        );
+        assert_eq!(fields("type=bind,\"src=/a,b\",dst=/c"), Ok(vec!["type=bind".into(), "src=/a,b".into(), "dst=/c".into()]));
+        assert_eq!(fields("\"a\"\"b\","), Ok(vec!["a\"b".into(), String::new()]));
         assert_eq!(fields(""), Err("EOF".into()));
-        assert_eq!(
-            fields("a\"b"),
-            Err("parse error on line 1, column 2: bare \" in non-quoted field".into())
-        );
-        assert_eq!(
-            fields("\"a\"b"),
-            Err("parse error on line 1, column 3: extraneous or missing \" in quoted-field".into())
-        );
+        assert_eq!(fields("a\"b"), Err("parse error on line 1, column 2: bare \" in non-quoted field".into()));
+        assert_eq!(fields("\"a\"b"), Err("parse error on line 1, column 3: extraneous or missing \" in quoted-field".into()));
     }
 }

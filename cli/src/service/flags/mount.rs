@@ -2,9 +2,7 @@
 
 use super::csv;
 use crate::service::flags::parse;
-use swarm_types::{
-    BindOptions, Driver, ImageOptions, Mount, MountType, TmpfsOptions, VolumeOptions,
-};
+use swarm_types::{BindOptions, Driver, ImageOptions, Mount, MountType, TmpfsOptions, VolumeOptions};
 
 /// Reads a mount.
 ///
@@ -30,48 +28,29 @@ pub(crate) fn mount(text: &str) -> Result<Mount, String> {
 
 fn check_spaces(field: &str, key: &str, value: Option<&str>) -> Result<(), String> {
     if key.trim() != key {
-        return Err(format!(
-            "invalid option '{}' in '{field}': option should not have whitespace",
-            key.trim()
-        ));
+        return Err(format!("invalid option '{}' in '{field}': option should not have whitespace", key.trim()));
     }
     match value {
-        Some(value) if value.trim().is_empty() => {
-            Err(format!("invalid value for '{key}': value is empty"))
-        }
-        Some(value) if value.trim() != value => Err(format!(
-            "invalid value for '{key}' in '{field}': value should not have whitespace"
-        )),
+        Some(value) if value.trim().is_empty() => Err(format!("invalid value for '{key}': value is empty")),
+        Some(value) if value.trim() != value => Err(format!("invalid value for '{key}' in '{field}': value should not have whitespace")),
         _ => Ok(()),
     }
 }
 
 fn set(mount: &mut Mount, field: &str, key: &str, value: Option<&str>) -> Result<(), String> {
-    let switches = [
-        "readonly",
-        "ro",
-        "volume-nocopy",
-        "bind-nonrecursive",
-        "bind-create-src",
-    ];
+    let switches = ["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src"];
     let Some(text) = value.or_else(|| switches.contains(&key).then_some("true")) else {
         return Err(format!("invalid field '{field}' must be a key=value pair"));
     };
     match key {
-        "type" => {
-            mount.kind = text
-                .parse::<MountType>()
-                .map_err(|_| format!("invalid mount type: {text:?}"))?
-        }
+        "type" => mount.kind = text.parse::<MountType>().map_err(|_| format!("invalid mount type: {text:?}"))?,
         "source" | "src" => mount.source = source(text),
         "target" | "dst" | "destination" => text.clone_into(&mut mount.target),
         "readonly" | "ro" => mount.read_only = switch(key, text)?,
         "consistency" => mount.consistency = text.to_ascii_lowercase(),
         "bind-propagation" => bind(mount).propagation = text.to_ascii_lowercase(),
         "bind-nonrecursive" => {
-            return Err(
-                "bind-nonrecursive is deprecated, use bind-recursive=disabled instead".into(),
-            );
+            return Err("bind-nonrecursive is deprecated, use bind-recursive=disabled instead".into());
         }
         "bind-recursive" => match text {
             "enabled" => {}
@@ -90,18 +69,14 @@ fn set(mount: &mut Mount, field: &str, key: &str, value: Option<&str>) -> Result
         "volume-driver" => text.clone_into(&mut volume_driver(mount).name),
         "volume-opt" => pair(&mut volume_driver(mount).options, text),
         "image-subpath" => {
-            let options = mount
-                .image_options
-                .get_or_insert_with(ImageOptions::default);
+            let options = mount.image_options.get_or_insert_with(ImageOptions::default);
             text.clone_into(&mut options.subpath);
         }
         "tmpfs-size" => {
-            tmpfs(mount).size_bytes =
-                parse::bytes(text).map_err(|_| format!("invalid value for {key}: {text}"))?;
+            tmpfs(mount).size_bytes = parse::bytes(text).map_err(|_| format!("invalid value for {key}: {text}"))?;
         }
         "tmpfs-mode" => {
-            let mode = u32::from_str_radix(text, 8)
-                .map_err(|_| format!("invalid value for {key}: {text}"))?;
+            let mode = u32::from_str_radix(text, 8).map_err(|_| format!("invalid value for {key}: {text}"))?;
             tmpfs(mount).mode = mode;
         }
         _ => return Err(format!("unknown option '{key}' in '{field}'")),
@@ -154,21 +129,15 @@ fn bind(mount: &mut Mount) -> &mut BindOptions {
 }
 
 fn volume(mount: &mut Mount) -> &mut VolumeOptions {
-    mount
-        .volume_options
-        .get_or_insert_with(VolumeOptions::default)
+    mount.volume_options.get_or_insert_with(VolumeOptions::default)
 }
 
 fn volume_driver(mount: &mut Mount) -> &mut Driver {
-    volume(mount)
-        .driver_config
-        .get_or_insert_with(Driver::default)
+    volume(mount).driver_config.get_or_insert_with(Driver::default)
 }
 
 fn tmpfs(mount: &mut Mount) -> &mut TmpfsOptions {
-    mount
-        .tmpfs_options
-        .get_or_insert_with(TmpfsOptions::default)
+    mount.tmpfs_options.get_or_insert_with(TmpfsOptions::default)
 }
 
 /// Options must be of the mount's own type, and must agree with each other.
@@ -180,10 +149,7 @@ fn check(mount: &Mount) -> Result<(), String> {
         ("tmpfs", MountType::Tmpfs, mount.tmpfs_options.is_some()),
     ] {
         if present && mount.kind != kind {
-            return Err(format!(
-                "cannot mix '{options}-*' options with mount type '{}'",
-                mount.kind
-            ));
+            return Err(format!("cannot mix '{options}-*' options with mount type '{}'", mount.kind));
         }
     }
     if mount.target.is_empty() {
@@ -192,11 +158,7 @@ fn check(mount: &Mount) -> Result<(), String> {
     let Some(bind) = &mount.bind_options else {
         return Ok(());
     };
-    let also = |key: &str, value: &str| {
-        Err(format!(
-            "option 'bind-recursive={value}' requires '{key}' to be specified in conjunction"
-        ))
-    };
+    let also = |key: &str, value: &str| Err(format!("option 'bind-recursive={value}' requires '{key}' to be specified in conjunction"));
     if bind.read_only_non_recursive && !mount.read_only {
         return also("readonly", "writable");
     }
@@ -222,10 +184,7 @@ mod tests {
 
     #[test]
     fn mounts_become_docker_json() {
-        assert_eq!(
-            json("source=data,target=/data"),
-            r#"{"Type":"volume","Source":"data","Target":"/data"}"#
-        );
+        assert_eq!(json("source=data,target=/data"), r#"{"Type":"volume","Source":"data","Target":"/data"}"#);
         assert_eq!(json("dst=/data"), r#"{"Type":"volume","Target":"/data"}"#);
         assert_eq!(
             json("type=bind,src=/a,dst=/b,readonly,bind-propagation=RSlave"),
@@ -236,9 +195,7 @@ mod tests {
             r#"{"Type":"bind","Source":"/a","Target":"/b","BindOptions":{"NonRecursive":true,"CreateMountpoint":true}}"#
         );
         assert_eq!(
-            json(
-                "src=v,dst=/v,volume-nocopy,volume-label=a=b,volume-driver=nfs,volume-opt=o=addr=1.2.3.4,volume-subpath=x"
-            ),
+            json("src=v,dst=/v,volume-nocopy,volume-label=a=b,volume-driver=nfs,volume-opt=o=addr=1.2.3.4,volume-subpath=x"),
             concat!(
                 r#"{"Type":"volume","Source":"v","Target":"/v","VolumeOptions":{"NoCopy":true,"Labels":{"a":"b"},"#,
                 r#""Subpath":"x","DriverConfig":{"Name":"nfs","Options":{"o":"addr=1.2.3.4"}}}}"#
@@ -257,12 +214,7 @@ mod tests {
     #[test]
     fn relative_sources_are_meant_from_here() {
         let here = std::env::current_dir().expect("there is one");
-        assert_eq!(
-            mount("type=bind,src=./a/../b,dst=/b")
-                .expect("reads")
-                .source,
-            here.join("b").to_string_lossy()
-        );
+        assert_eq!(mount("type=bind,src=./a/../b,dst=/b").expect("reads").source, here.join("b").to_string_lossy());
         assert_eq!(mount("src=a,dst=/b").expect("reads").source, "a");
     }
 
@@ -272,31 +224,13 @@ mod tests {
         assert_eq!(json("type=bind"), "target is required");
         assert_eq!(json("foo"), "invalid field 'foo' must be a key=value pair");
         assert_eq!(json("foo=bar,dst=/a"), "unknown option 'foo' in 'foo=bar'");
-        assert_eq!(
-            json("src=,dst=/a"),
-            "invalid value for 'src': value is empty"
-        );
-        assert_eq!(
-            json("src=a , dst=/a"),
-            "invalid value for 'src' in 'src=a ': value should not have whitespace"
-        );
+        assert_eq!(json("src=,dst=/a"), "invalid value for 'src': value is empty");
+        assert_eq!(json("src=a , dst=/a"), "invalid value for 'src' in 'src=a ': value should not have whitespace");
         assert_eq!(json("type=nfs,dst=/a"), "invalid mount type: \"nfs\"");
-        assert_eq!(
-            json("type=tmpfs,dst=/a,volume-nocopy"),
-            "cannot mix 'volume-*' options with mount type 'tmpfs'"
-        );
-        assert_eq!(
-            json("dst=/a,bind-create-src"),
-            "cannot mix 'bind-*' options with mount type 'volume'"
-        );
-        assert_eq!(
-            json("type=tmpfs,dst=/a,tmpfs-size=x"),
-            "invalid value for tmpfs-size: x"
-        );
-        assert_eq!(
-            json("type=tmpfs,dst=/a,tmpfs-mode=9"),
-            "invalid value for tmpfs-mode: 9"
-        );
+        assert_eq!(json("type=tmpfs,dst=/a,volume-nocopy"), "cannot mix 'volume-*' options with mount type 'tmpfs'");
+        assert_eq!(json("dst=/a,bind-create-src"), "cannot mix 'bind-*' options with mount type 'volume'");
+        assert_eq!(json("type=tmpfs,dst=/a,tmpfs-size=x"), "invalid value for tmpfs-size: x");
+        assert_eq!(json("type=tmpfs,dst=/a,tmpfs-mode=9"), "invalid value for tmpfs-mode: 9");
         assert_eq!(
             json("dst=/a,ro=yes"),
             "invalid value for 'ro': invalid boolean value (\"yes\"): must be one of \"true\", \"1\", \"false\", or \"0\" (default \"true\")"

@@ -66,11 +66,7 @@ pub(crate) fn word<T: FromStr<Err = InvalidWord>>(text: &str) -> Result<T, Strin
 /// # Errors
 /// If the key is empty or has spaces.
 pub(crate) fn label(text: &str) -> Result<String, String> {
-    let key = text
-        .split('=')
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches(SPACES);
+    let key = text.split('=').next().unwrap_or_default().trim_start_matches(SPACES);
     if key.is_empty() {
         return Err(format!("invalid label '{text}': empty name"));
     }
@@ -97,9 +93,7 @@ pub(crate) fn env(text: &str) -> Result<String, String> {
 /// On anything else.
 pub(crate) fn ip(text: &str) -> Result<String, String> {
     let address: Result<IpAddr, _> = text.trim().parse();
-    address
-        .map(|ip| ip.to_string())
-        .map_err(|_| format!("IP address is not correctly formatted: {text}"))
+    address.map(|ip| ip.to_string()).map_err(|_| format!("IP address is not correctly formatted: {text}"))
 }
 
 /// A domain to search names in; `.` is none.
@@ -118,10 +112,7 @@ pub(crate) fn domain(text: &str) -> Result<String, String> {
             && part.ends_with(|c: char| c.is_ascii_alphanumeric())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
-    if name.contains(|c: char| c.is_ascii_alphabetic())
-        && name.split('.').all(part)
-        && name.len() < 255
-    {
+    if name.contains(|c: char| c.is_ascii_alphabetic()) && name.split('.').all(part) && name.len() < 255 {
         Ok(name.to_owned())
     } else {
         Err(format!("{domain} is not a valid domain"))
@@ -134,14 +125,10 @@ pub(crate) fn domain(text: &str) -> Result<String, String> {
 /// If either is missing or the address is none.
 pub(crate) fn extra_host(text: &str) -> Result<String, String> {
     let pair = text.split_once('=').or_else(|| text.split_once(':'));
-    let Some((name, address)) = pair.filter(|(name, _)| !name.is_empty() && !name.contains(':'))
-    else {
+    let Some((name, address)) = pair.filter(|(name, _)| !name.is_empty() && !name.contains(':')) else {
         return Err(format!("bad format for add-host: {text:?}"));
     };
-    let bare = address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .filter(|bare| !bare.is_empty());
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|bare| !bare.is_empty());
     let address = bare.unwrap_or(address);
     if address != "host-gateway" && ip(address).is_err() {
         return Err(format!("invalid IP address in add-host: {address:?}"));
@@ -155,14 +142,10 @@ pub(crate) fn extra_host(text: &str) -> Result<String, String> {
 /// On any other strategy.
 pub(crate) fn preference(text: &str) -> Result<PlacementPreference, String> {
     match text.split_once('=') {
-        Some(("spread", label)) => Ok(PlacementPreference {
-            spread: Some(SpreadOver {
-                spread_descriptor: label.to_owned(),
-            }),
-        }),
-        Some((strategy, _)) if !strategy.is_empty() => Err(format!(
-            "unsupported placement preference {strategy} (only spread is supported)"
-        )),
+        Some(("spread", label)) => Ok(PlacementPreference { spread: Some(SpreadOver { spread_descriptor: label.to_owned() }) }),
+        Some((strategy, _)) if !strategy.is_empty() => {
+            Err(format!("unsupported placement preference {strategy} (only spread is supported)"))
+        }
         _ => Err("placement preference must be of the format \"<strategy>=<arg>\"".into()),
     }
 }
@@ -197,10 +180,7 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
     if !ULIMITS.contains(&name) {
         return Err(format!("invalid ulimit type: {name}"));
     }
-    let number = |text: &str| {
-        text.parse::<i64>()
-            .map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-    };
+    let number = |text: &str| text.parse::<i64>().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
     let (soft, hard) = match limits.split(':').collect::<Vec<_>>()[..] {
         [both] => (number(both)?, number(both)?),
         [soft, hard] => {
@@ -208,9 +188,7 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
             (number(soft)?, hard)
         }
         _ => {
-            return Err(format!(
-                "too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"
-            ));
+            return Err(format!("too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"));
         }
     };
     let above = "ulimit soft limit must be less than or equal to hard limit:";
@@ -220,11 +198,7 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
     if hard != -1 && soft > hard {
         return Err(format!("{above} {soft} > {hard}"));
     }
-    Ok(Ulimit {
-        name: name.to_owned(),
-        soft,
-        hard,
-    })
+    Ok(Ulimit { name: name.to_owned(), soft, hard })
 }
 
 #[cfg(test)]
@@ -235,10 +209,7 @@ mod tests {
     fn labels_and_variables_need_a_key() {
         assert_eq!(label("a=b c"), Ok("a=b c".into()));
         assert_eq!(label("=x"), Err("invalid label '=x': empty name".into()));
-        assert_eq!(
-            label("a b=c"),
-            Err("label 'a b' contains whitespaces".into())
-        );
+        assert_eq!(label("a b=c"), Err("label 'a b' contains whitespaces".into()));
         assert_eq!(env("A"), Ok("A".into()));
         assert_eq!(env("=x"), Err("invalid environment variable: =x".into()));
     }
@@ -246,10 +217,7 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         assert_eq!(ip(" 0:0:0:0:0:0:0:1 "), Ok("::1".into()));
-        assert_eq!(
-            ip("1.2.3"),
-            Err("IP address is not correctly formatted: 1.2.3".into())
-        );
+        assert_eq!(ip("1.2.3"), Err("IP address is not correctly formatted: 1.2.3".into()));
         assert_eq!(domain("example.com."), Ok("example.com".into()));
         assert_eq!(domain("."), Ok(".".into()));
         assert_eq!(domain("1.2"), Err("1.2 is not a valid domain".into()));
@@ -257,59 +225,24 @@ mod tests {
         assert_eq!(extra_host("db:10.0.0.1"), Ok("db:10.0.0.1".into()));
         assert_eq!(extra_host("db=[::1]"), Ok("db:::1".into()));
         assert_eq!(extra_host("db:::1"), Ok("db:::1".into()));
-        assert_eq!(
-            extra_host("db"),
-            Err("bad format for add-host: \"db\"".into())
-        );
-        assert_eq!(
-            extra_host("db:x"),
-            Err("invalid IP address in add-host: \"x\"".into())
-        );
+        assert_eq!(extra_host("db"), Err("bad format for add-host: \"db\"".into()));
+        assert_eq!(extra_host("db:x"), Err("invalid IP address in add-host: \"x\"".into()));
     }
 
     #[test]
     fn ulimits_are_checked() {
-        assert_eq!(
-            ulimit("nofile=10:20"),
-            Ok(Ulimit {
-                name: "nofile".into(),
-                soft: 10,
-                hard: 20
-            })
-        );
-        assert_eq!(
-            ulimit("core=-1"),
-            Ok(Ulimit {
-                name: "core".into(),
-                soft: -1,
-                hard: -1
-            })
-        );
-        assert_eq!(
-            ulimit("nofile"),
-            Err("invalid ulimit argument: nofile".into())
-        );
+        assert_eq!(ulimit("nofile=10:20"), Ok(Ulimit { name: "nofile".into(), soft: 10, hard: 20 }));
+        assert_eq!(ulimit("core=-1"), Ok(Ulimit { name: "core".into(), soft: -1, hard: -1 }));
+        assert_eq!(ulimit("nofile"), Err("invalid ulimit argument: nofile".into()));
         assert_eq!(ulimit("files=1"), Err("invalid ulimit type: files".into()));
-        assert_eq!(
-            ulimit("nofile=20:10"),
-            Err("ulimit soft limit must be less than or equal to hard limit: 20 > 10".into())
-        );
-        assert_eq!(
-            ulimit("nofile=x"),
-            Err("strconv.ParseInt: parsing \"x\": invalid syntax".into())
-        );
+        assert_eq!(ulimit("nofile=20:10"), Err("ulimit soft limit must be less than or equal to hard limit: 20 > 10".into()));
+        assert_eq!(ulimit("nofile=x"), Err("strconv.ParseInt: parsing \"x\": invalid syntax".into()));
     }
 
     #[test]
     fn only_spread_is_a_preference() {
         assert!(preference("spread=node.labels.rack").is_ok());
-        assert_eq!(
-            preference("x"),
-            Err("placement preference must be of the format \"<strategy>=<arg>\"".into())
-        );
-        assert_eq!(
-            preference("pack=x"),
-            Err("unsupported placement preference pack (only spread is supported)".into())
-        );
+        assert_eq!(preference("x"), Err("placement preference must be of the format \"<strategy>=<arg>\"".into()));
+        assert_eq!(preference("pack=x"), Err("unsupported placement preference pack (only spread is supported)".into()));
     }
 }

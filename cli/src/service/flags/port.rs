@@ -19,18 +19,13 @@ pub(crate) struct Ports {
 /// # Errors
 /// Docker's text on anything that is not one.
 pub(crate) fn ports(text: &str) -> Result<Ports, String> {
-    if has_keys(text) {
-        long(text)
-    } else {
-        short(text)
-    }
+    if has_keys(text) { long(text) } else { short(text) }
 }
 
 /// Whether the text has a `key=value`.
 fn has_keys(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices('=')
-        .any(|(at, _)| text[..at].ends_with(word) && text[at + 1..].starts_with(word))
+    text.match_indices('=').any(|(at, _)| text[..at].ends_with(word) && text[at + 1..].starts_with(word))
 }
 
 fn long(text: &str) -> Result<Ports, String> {
@@ -41,24 +36,13 @@ fn long(text: &str) -> Result<Ports, String> {
         let Some((key, value)) = lower.split_once('=').filter(|(key, _)| !key.is_empty()) else {
             return Err(format!("invalid field: {field}"));
         };
-        let number = || {
-            values::port(value).map_err(|why| {
-                format!("invalid {key} port ({value}): value must be an integer: {why}")
-            })
-        };
+        let number = || values::port(value).map_err(|why| format!("invalid {key} port ({value}): value must be an integer: {why}"));
         match key {
-            "protocol" => {
-                port.protocol = value
-                    .parse()
-                    .map_err(|_| format!("invalid protocol value '{value}'"))?
-            }
+            "protocol" => port.protocol = value.parse().map_err(|_| format!("invalid protocol value '{value}'"))?,
             "mode" => {
                 mode_named = true;
-                port.publish_mode = value.parse().map_err(|_| {
-                    format!(
-                        "invalid publish mode value ({value}): must be either 'ingress' or 'host'"
-                    )
-                })?;
+                port.publish_mode =
+                    value.parse().map_err(|_| format!("invalid publish mode value ({value}): must be either 'ingress' or 'host'"))?;
             }
             "target" => port.target_port = number()?,
             "published" => port.published_port = number()?,
@@ -68,10 +52,7 @@ fn long(text: &str) -> Result<Ports, String> {
     if port.target_port == 0 {
         return Err("missing mandatory field 'target'".into());
     }
-    Ok(Ports {
-        ports: vec![port],
-        mode_named,
-    })
+    Ok(Ports { ports: vec![port], mode_named })
 }
 
 fn short(text: &str) -> Result<Ports, String> {
@@ -91,13 +72,8 @@ fn short(text: &str) -> Result<Ports, String> {
         "" => 0..=0,
         _ => range(published).ok_or_else(|| format!("invalid hostPort: {published}"))?,
     };
-    if !published.is_empty()
-        && several_targets
-        && targets.end() - targets.start() != publishes.end() - publishes.start()
-    {
-        return Err(format!(
-            "invalid ranges specified for container and host Ports: {target} and {published}"
-        ));
+    if !published.is_empty() && several_targets && targets.end() - targets.start() != publishes.end() - publishes.start() {
+        return Err(format!("invalid ranges specified for container and host Ports: {target} and {published}"));
     }
     let protocol: PortProtocol = match protocol {
         "" => PortProtocol::Tcp,
@@ -114,31 +90,16 @@ fn short(text: &str) -> Result<Ports, String> {
         ..PortConfig::default()
     };
     let ports = if several_targets {
-        targets
-            .zip(publishes.chain(std::iter::repeat(0)))
-            .map(|(target, published)| port(target, published))
-            .collect()
+        targets.zip(publishes.chain(std::iter::repeat(0))).map(|(target, published)| port(target, published)).collect()
     } else {
-        publishes
-            .map(|published| port(*targets.start(), published))
-            .collect()
+        publishes.map(|published| port(*targets.start(), published)).collect()
     };
-    Ok(Ports {
-        ports,
-        mode_named: false,
-    })
+    Ok(Ports { ports, mode_named: false })
 }
 
 fn check_host(host: &str) -> Result<(), String> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    if bare.is_empty() || bare.parse::<std::net::IpAddr>().is_ok() {
-        Ok(())
-    } else {
-        Err(format!("invalid IP address: {host}"))
-    }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if bare.is_empty() || bare.parse::<std::net::IpAddr>().is_ok() { Ok(()) } else { Err(format!("invalid IP address: {host}")) }
 }
 
 fn range(text: &str) -> Option<RangeInclusive<u32>> {
@@ -156,12 +117,7 @@ mod tests {
             Ok(found) => found
                 .ports
                 .iter()
-                .map(|p| {
-                    format!(
-                        "{}:{}/{}/{}",
-                        p.published_port, p.target_port, p.protocol, p.publish_mode
-                    )
-                })
+                .map(|p| format!("{}:{}/{}/{}", p.published_port, p.target_port, p.protocol, p.publish_mode))
                 .collect::<Vec<_>>()
                 .join(" "),
             Err(error) => error,
@@ -173,20 +129,11 @@ mod tests {
         assert_eq!(shown("8080:80"), "8080:80/tcp/ingress");
         assert_eq!(shown("80"), "0:80/tcp/ingress");
         assert_eq!(shown("53:53/UDP"), "53:53/udp/ingress");
-        assert_eq!(
-            shown("8000-8002:80-82"),
-            "8000:80/tcp/ingress 8001:81/tcp/ingress 8002:82/tcp/ingress"
-        );
-        assert_eq!(
-            shown("8000-8001:80"),
-            "8000:80/tcp/ingress 8001:80/tcp/ingress"
-        );
+        assert_eq!(shown("8000-8002:80-82"), "8000:80/tcp/ingress 8001:81/tcp/ingress 8002:82/tcp/ingress");
+        assert_eq!(shown("8000-8001:80"), "8000:80/tcp/ingress 8001:80/tcp/ingress");
         assert_eq!(shown("80-81"), "0:80/tcp/ingress 0:81/tcp/ingress");
         assert_eq!(shown("target=80"), "0:80/tcp/ingress");
-        assert_eq!(
-            shown("Published=8080,Target=80,Protocol=SCTP,Mode=host"),
-            "8080:80/sctp/host"
-        );
+        assert_eq!(shown("Published=8080,Target=80,Protocol=SCTP,Mode=host"), "8080:80/sctp/host");
         assert!(ports("target=80,mode=host").expect("reads").mode_named);
         assert!(!ports("80").expect("reads").mode_named);
     }
@@ -200,23 +147,11 @@ mod tests {
         assert_eq!(shown("http"), "invalid containerPort: http");
         assert_eq!(shown("70000:80"), "invalid hostPort: 70000");
         assert_eq!(shown("80/icmp"), "invalid proto: icmp");
-        assert_eq!(
-            shown("1-2:80-82"),
-            "invalid ranges specified for container and host Ports: 80-82 and 1-2"
-        );
+        assert_eq!(shown("1-2:80-82"), "invalid ranges specified for container and host Ports: 80-82 and 1-2");
         assert_eq!(shown("published=80"), "missing mandatory field 'target'");
-        assert_eq!(
-            shown("target=x"),
-            "invalid target port (x): value must be an integer: invalid syntax"
-        );
-        assert_eq!(
-            shown("target=80,published=65536"),
-            "invalid published port (65536): value must be an integer: value out of range"
-        );
-        assert_eq!(
-            shown("target=80,mode=vip"),
-            "invalid publish mode value (vip): must be either 'ingress' or 'host'"
-        );
+        assert_eq!(shown("target=x"), "invalid target port (x): value must be an integer: invalid syntax");
+        assert_eq!(shown("target=80,published=65536"), "invalid published port (65536): value must be an integer: value out of range");
+        assert_eq!(shown("target=80,mode=vip"), "invalid publish mode value (vip): must be either 'ingress' or 'host'");
         assert_eq!(shown("target=80,protocol=x"), "invalid protocol value 'x'");
         assert_eq!(shown("target=80,foo=bar"), "invalid field key: foo");
     }

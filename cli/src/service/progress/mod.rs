@@ -30,10 +30,6 @@ pub(crate) enum Shown {
 
 impl Shown {
     fn line(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::Line {
-            id: id.into(),
-            text: text.into(),
-            bar: None,
-        }
+        Self::Line { id: id.into(), text: text.into(), bar: None }
     }
 }

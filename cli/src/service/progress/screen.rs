@@ -29,17 +29,12 @@ pub(crate) enum Screen {
 impl Screen {
     /// A terminal of `width` columns.
     pub(crate) fn terminal(width: usize) -> Self {
-        Self::Terminal {
-            width,
-            lines: Vec::new(),
-        }
+        Self::Terminal { width, lines: Vec::new() }
     }
 
     /// Not a terminal.
     pub(crate) fn plain() -> Self {
-        Self::Plain {
-            last: BTreeMap::new(),
-        }
+        Self::Plain { last: BTreeMap::new() }
     }
 
     /// The text that shows `shown`.
@@ -58,9 +53,7 @@ impl Screen {
                     lines.len() - 1
                 });
                 let up = lines.len() - index;
-                let bar = bar
-                    .filter(|_| *width > BARS_WIDTH_MIN)
-                    .map(|(now, all)| self::bar(now, all));
+                let bar = bar.filter(|_| *width > BARS_WIDTH_MIN).map(|(now, all)| self::bar(now, all));
                 let bar = bar.unwrap_or_default();
                 let _ = write!(drawn, "\x1b[{up}A\x1b[2K\r{id}: {text} {bar}\r\x1b[{up}B");
                 drawn
@@ -69,8 +62,7 @@ impl Screen {
             (Self::Plain { last }, Shown::Line { id, text, bar }) => {
                 let text = text.trim_end();
                 // An empty line only keeps a place on a terminal, and a moving bar only helps there.
-                if text.is_empty() || bar.is_some() || last.get(id).is_some_and(|last| last == text)
-                {
+                if text.is_empty() || bar.is_some() || last.get(id).is_some_and(|last| last == text) {
                     return String::new();
                 }
                 last.insert(id.clone(), text.to_owned());
@@ -91,47 +83,25 @@ mod tests {
     use super::*;
 
     fn line(id: &str, text: &str, bar: Option<(u64, u64)>) -> Shown {
-        Shown::Line {
-            id: id.into(),
-            text: text.into(),
-            bar,
-        }
+        Shown::Line { id: id.into(), text: text.into(), bar }
     }
 
     #[test]
     fn a_terminal_redraws_lines_in_place() {
         let mut screen = Screen::terminal(120);
-        assert_eq!(
-            screen.draw(&line("a", "0 out of 1", None)),
-            "\n\x1b[1A\x1b[2K\ra: 0 out of 1 \r\x1b[1B"
-        );
-        assert_eq!(
-            screen.draw(&line("1/1", " ", None)),
-            "\n\x1b[1A\x1b[2K\r1/1:   \r\x1b[1B"
-        );
+        assert_eq!(screen.draw(&line("a", "0 out of 1", None)), "\n\x1b[1A\x1b[2K\ra: 0 out of 1 \r\x1b[1B");
+        assert_eq!(screen.draw(&line("1/1", " ", None)), "\n\x1b[1A\x1b[2K\r1/1:   \r\x1b[1B");
         let bar = format!("[{}>{}] ", "=".repeat(33), " ".repeat(17));
-        assert_eq!(
-            screen.draw(&line("1/1", "preparing", Some((6, 9)))),
-            format!("\x1b[1A\x1b[2K\r1/1: preparing {bar}\r\x1b[1B")
-        );
-        assert_eq!(
-            screen.draw(&line("a", "1 out of 1", None)),
-            "\x1b[2A\x1b[2K\ra: 1 out of 1 \r\x1b[2B"
-        );
+        assert_eq!(screen.draw(&line("1/1", "preparing", Some((6, 9)))), format!("\x1b[1A\x1b[2K\r1/1: preparing {bar}\r\x1b[1B"));
+        assert_eq!(screen.draw(&line("a", "1 out of 1", None)), "\x1b[2A\x1b[2K\ra: 1 out of 1 \r\x1b[2B");
         assert_eq!(screen.draw(&Shown::Text("done".into())), "done\n");
-        assert_eq!(
-            screen.draw(&line("a", "x", None)),
-            "\n\x1b[1A\x1b[2K\ra: x \r\x1b[1B"
-        );
+        assert_eq!(screen.draw(&line("a", "x", None)), "\n\x1b[1A\x1b[2K\ra: x \r\x1b[1B");
     }
 
     #[test]
     fn a_narrow_terminal_has_no_bars() {
         let mut screen = Screen::terminal(80);
-        assert_eq!(
-            screen.draw(&line("1/1", "running  ", Some((9, 9)))),
-            "\n\x1b[1A\x1b[2K\r1/1: running   \r\x1b[1B"
-        );
+        assert_eq!(screen.draw(&line("1/1", "running  ", Some((9, 9)))), "\n\x1b[1A\x1b[2K\r1/1: running   \r\x1b[1B");
     }
 
     #[test]
@@ -147,9 +117,6 @@ mod tests {
             Shown::Text("done".into()),
         ];
         let text: String = all.iter().map(|shown| screen.draw(shown)).collect();
-        assert_eq!(
-            text,
-            "a: 0 out of 1\n1/1: no such image\na: 1 out of 1\ndone\n"
-        );
+        assert_eq!(text, "a: 0 out of 1\n1/1: no such image\na: 1 out of 1\ndone\n");
     }
 }

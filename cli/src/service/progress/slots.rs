@@ -63,10 +63,7 @@ pub(super) fn representatives<'a, K: Ord + Copy>(
                 continue;
             }
         }
-        let reachable = |active: &BTreeSet<String>| {
-            task.node_id
-                .is_none_or(|node| active.contains(node.as_str()))
-        };
+        let reachable = |active: &BTreeSet<String>| task.node_id.is_none_or(|node| active.contains(node.as_str()));
         if active.is_none_or(reachable) {
             chosen.insert(key, task);
         }
@@ -84,11 +81,7 @@ pub(super) fn line(id: &str, task: &Task) -> Option<Shown> {
         return None;
     }
     let bar = Some((step(state), STEPS));
-    Some(Shown::Line {
-        id: id.to_owned(),
-        text: format!("{state:STATE_WIDTH$}"),
-        bar,
-    })
+    Some(Shown::Line { id: id.to_owned(), text: format!("{state:STATE_WIDTH$}"), bar })
 }
 
 fn cut(error: &str) -> String {

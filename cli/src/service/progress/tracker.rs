@@ -44,22 +44,9 @@ impl Tracker {
     }
 
     /// Looks at the service itself: its update may have ended, and the time of watching may be over.
-    pub(crate) fn service(
-        &mut self,
-        name: &str,
-        service: &Service,
-        now: Duration,
-        out: &mut Vec<Shown>,
-    ) -> Step {
-        let given = service
-            .spec
-            .update_config
-            .as_ref()
-            .and_then(|config| config.monitor);
-        if let Some(nanos) = given
-            .and_then(|nanos| u64::try_from(nanos).ok())
-            .filter(|nanos| *nanos > 0)
-        {
+    pub(crate) fn service(&mut self, name: &str, service: &Service, now: Duration, out: &mut Vec<Shown>) -> Step {
+        let given = service.spec.update_config.as_ref().and_then(|config| config.monitor);
+        if let Some(nanos) = given.and_then(|nanos| u64::try_from(nanos).ok()).filter(|nanos| *nanos > 0) {
             self.monitor = Some(Duration::from_nanos(nanos));
         }
         if let Some(status) = &service.update_status {
@@ -68,10 +55,7 @@ impl Tracker {
                 UpdateState::Completed if !self.has_converged() => return Step::Done,
                 UpdateState::Completed => {}
                 UpdateState::Paused => {
-                    return Step::Failed(Failure::new(format!(
-                        "service update paused: {}",
-                        status.message
-                    )));
+                    return Step::Failed(Failure::new(format!("service update paused: {}", status.message)));
                 }
                 UpdateState::RollbackStarted => {
                     if !self.rolling_back && !status.message.is_empty() {
@@ -80,10 +64,7 @@ impl Tracker {
                     self.rolling_back = true;
                 }
                 UpdateState::RollbackPaused => {
-                    return Step::Failed(Failure::new(format!(
-                        "service rollback paused: {}",
-                        status.message
-                    )));
+                    return Step::Failed(Failure::new(format!("service rollback paused: {}", status.message)));
                 }
                 UpdateState::RollbackCompleted => {
                     if !self.has_converged() {
@@ -93,10 +74,7 @@ impl Tracker {
                 }
             }
         }
-        if self
-            .converged_at
-            .is_some_and(|since| now.saturating_sub(since) >= self.monitor())
-        {
+        if self.converged_at.is_some_and(|since| now.saturating_sub(since) >= self.monitor()) {
             out.push(Shown::line("verify", format!("Service {name} converged")));
             if let Some(words) = self.last_words.take() {
                 out.push(Shown::Text(format!("rollback: {words}")));
@@ -121,11 +99,7 @@ impl Tracker {
         } else if mode.replicated_job.is_some() || mode.global_job.is_some() {
             return Step::Failed(Failure::new("unrecognized service mode"));
         } else {
-            let replicas = mode
-                .replicated
-                .as_ref()
-                .and_then(|mode| mode.replicas)
-                .unwrap_or(1);
+            let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas).unwrap_or(1);
             self.replicated(replicas, tasks, active, out)
         };
         if converged {
@@ -145,28 +119,15 @@ impl Tracker {
         self.monitor.unwrap_or(MONITOR)
     }
 
-    fn replicated(
-        &mut self,
-        replicas: u64,
-        tasks: &[Task],
-        active: &BTreeSet<String>,
-        out: &mut Vec<Shown>,
-    ) -> bool {
-        let bars = usize::try_from(replicas)
-            .ok()
-            .filter(|replicas| *replicas <= BARS_MAX);
+    fn replicated(&mut self, replicas: u64, tasks: &[Task], active: &BTreeSet<String>, out: &mut Vec<Shown>) -> bool {
+        let bars = usize::try_from(replicas).ok().filter(|replicas| *replicas <= BARS_MAX);
         if !self.laid_out {
             out.push(self.overall(0, replicas));
-            out.extend(
-                (1..=bars.unwrap_or(0))
-                    .map(|number| Shown::line(format!("{number}/{replicas}"), " ")),
-            );
+            out.extend((1..=bars.unwrap_or(0)).map(|number| Shown::line(format!("{number}/{replicas}"), " ")));
             self.laid_out = true;
         }
         let tasks = representatives(tasks, |task| task.slot, Some(active));
-        self.all_run &= tasks
-            .iter()
-            .all(|(_, task)| task.status.state == TaskState::Running);
+        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
         let mut running = 0;
         for (slot, task) in tasks {
             // Slot numbers have gaps after a scale-down; lines have none.
@@ -192,9 +153,7 @@ impl Tracker {
             out.push(self.overall(0, nodes));
             self.laid_out = true;
         }
-        self.all_run &= tasks
-            .iter()
-            .all(|(_, task)| task.status.state == TaskState::Running);
+        self.all_run &= tasks.iter().all(|(_, task)| task.status.state == TaskState::Running);
         let bars = tasks.len() <= BARS_MAX;
         let mut running = 0;
         for (node, task) in tasks {
@@ -218,15 +177,8 @@ impl Tracker {
     }
 
     fn overall(&self, running: u64, wanted: u64) -> Shown {
-        let prefix = if self.rolling_back {
-            "rolling back update: "
-        } else {
-            ""
-        };
-        Shown::line(
-            "overall progress",
-            format!("{prefix}{running} out of {wanted} tasks"),
-        )
+        let prefix = if self.rolling_back { "rolling back update: " } else { "" };
+        Shown::line("overall progress", format!("{prefix}{running} out of {wanted} tasks"))
     }
 }
 
@@ -274,13 +226,10 @@ mod tests {
     /// Feeds one answer each 200 ms, the last one again and again; gives what is printed where there is no terminal.
     fn run(mode: &Value, answers: &[(&str, Value)]) -> String {
         let active: BTreeSet<String> = NODES[..2].iter().map(|node| id(*node)).collect();
-        let (mut tracker, mut screen, mut text) =
-            (Tracker::default(), Screen::plain(), String::new());
+        let (mut tracker, mut screen, mut text) = (Tracker::default(), Screen::plain(), String::new());
         for look in 0..30_u64 {
             let now = Duration::from_millis(200 * look);
-            let (answer, update) = &answers[usize::try_from(look)
-                .expect("is small")
-                .min(answers.len() - 1)];
+            let (answer, update) = &answers[usize::try_from(look).expect("is small").min(answers.len() - 1)];
             let service = service(mode, update);
             let mut out = Vec::new();
             let mut step = tracker.service("web", &service, now, &mut out);
@@ -307,11 +256,7 @@ mod tests {
     fn a_service_converges_and_is_verified() {
         let text = run(
             &replicated(2),
-            &[
-                ("", json!(null)),
-                ("1 x preparing\n2 y running", json!(null)),
-                ("1 x running\n2 y running", json!(null)),
-            ],
+            &[("", json!(null)), ("1 x preparing\n2 y running", json!(null)), ("1 x running\n2 y running", json!(null))],
         );
         let counts = "overall progress: 0 out of 2 tasks\noverall progress: 1 out of 2 tasks\noverall progress: 2 out of 2 tasks\n";
         assert_eq!(text, format!("{counts}{VERIFIED}"));
@@ -319,27 +264,15 @@ mod tests {
 
     #[test]
     fn errors_are_shown_until_they_are_overcome() {
-        let text = run(
-            &replicated(1),
-            &[
-                ("1 x pending no suitable node", json!(null)),
-                ("1 x running", json!(null)),
-            ],
-        );
+        let text = run(&replicated(1), &[("1 x pending no suitable node", json!(null)), ("1 x running", json!(null))]);
         let before = "overall progress: 0 out of 1 tasks\n1/1: no suitable node\noverall progress: 1 out of 1 tasks\n";
         assert_eq!(text, format!("{before}{VERIFIED}"));
     }
 
     #[test]
     fn a_failure_while_watching_starts_over() {
-        let (good, bad) = (
-            "1 x running",
-            "1 x failed task: non-zero exit (1)\n1 x starting",
-        );
-        let text = run(
-            &replicated(1),
-            &[(good, json!(null)), (bad, json!(null)), (good, json!(null))],
-        );
+        let (good, bad) = ("1 x running", "1 x failed task: non-zero exit (1)\n1 x starting");
+        let text = run(&replicated(1), &[(good, json!(null)), (bad, json!(null)), (good, json!(null))]);
         assert_eq!(
             text,
             format!(
@@ -354,11 +287,7 @@ mod tests {
     fn a_global_service_counts_nodes_that_have_tasks() {
         let text = run(
             &json!({"Global": {}}),
-            &[
-                ("", json!(null)),
-                ("0 x preparing\n0 y running", json!(null)),
-                ("0 x running\n0 y running", json!(null)),
-            ],
+            &[("", json!(null)), ("0 x preparing\n0 y running", json!(null)), ("0 x running\n0 y running", json!(null))],
         );
         let counts = "overall progress: waiting for new tasks\noverall progress: 0 out of 2 tasks\n\
                       overall progress: 1 out of 2 tasks\noverall progress: 2 out of 2 tasks\n";
@@ -373,55 +302,30 @@ mod tests {
 
     #[test]
     fn nothing_wanted_is_converged_at_once() {
-        assert_eq!(
-            run(&replicated(0), &[("", json!(null))]),
-            format!("overall progress: 0 out of 0 tasks\n{VERIFIED}")
-        );
+        assert_eq!(run(&replicated(0), &[("", json!(null))]), format!("overall progress: 0 out of 0 tasks\n{VERIFIED}"));
     }
 
     #[test]
     fn an_update_that_ends_before_convergence_ends_the_waiting() {
         let done = json!({"State": "completed", "Message": "update completed"});
-        let text = run(
-            &replicated(1),
-            &[
-                ("1 x preparing", json!({"State": "updating"})),
-                ("1 x preparing", done),
-            ],
-        );
+        let text = run(&replicated(1), &[("1 x preparing", json!({"State": "updating"})), ("1 x preparing", done)]);
         assert_eq!(text, "overall progress: 0 out of 1 tasks\ndone\n");
     }
 
     #[test]
     fn a_paused_update_is_an_error() {
         let paused = json!({"State": "paused", "Message": "update paused due to failure"});
-        let text = run(
-            &replicated(1),
-            &[("1 x preparing", json!(null)), ("1 x preparing", paused)],
-        );
-        assert_eq!(
-            text,
-            "overall progress: 0 out of 1 tasks\nfailed: service update paused: update paused due to failure\n"
-        );
+        let text = run(&replicated(1), &[("1 x preparing", json!(null)), ("1 x preparing", paused)]);
+        assert_eq!(text, "overall progress: 0 out of 1 tasks\nfailed: service update paused: update paused due to failure\n");
         let paused = json!({"State": "rollback_paused", "Message": "m"});
-        assert_eq!(
-            run(&replicated(1), &[("", paused)]),
-            "failed: service rollback paused: m\n"
-        );
+        assert_eq!(run(&replicated(1), &[("", paused)]), "failed: service rollback paused: m\n");
     }
 
     #[test]
     fn a_rollback_is_told() {
         let started = json!({"State": "rollback_started", "Message": "update rolled back"});
         let completed = json!({"State": "rollback_completed", "Message": "rollback completed"});
-        let text = run(
-            &replicated(1),
-            &[
-                ("1 x preparing", started.clone()),
-                ("1 x running", started),
-                ("1 x running", completed),
-            ],
-        );
+        let text = run(&replicated(1), &[("1 x preparing", started.clone()), ("1 x running", started), ("1 x running", completed)]);
         assert_eq!(
             text,
             "rollback: update rolled back\noverall progress: rolling back update: 0 out of 1 tasks\n\

@@ -46,17 +46,8 @@ pub(crate) async fn wait(name: &str, quiet: bool, session: &Session) -> Outcome 
     }
 }
 
-async fn look(
-    name: &str,
-    tracker: &mut Tracker,
-    start: Instant,
-    shown: &mut Vec<super::Shown>,
-    session: &Session,
-) -> Outcome<Step> {
-    let service: Service = session
-        .api
-        .get(&format!("/services/{}", escape(name)))
-        .await?;
+async fn look(name: &str, tracker: &mut Tracker, start: Instant, shown: &mut Vec<super::Shown>, session: &Session) -> Outcome<Step> {
+    let service: Service = session.api.get(&format!("/services/{}", escape(name))).await?;
     match tracker.service(name, &service, start.elapsed(), shown) {
         Step::Again => {}
         end => return Ok(end),
@@ -65,16 +56,10 @@ async fn look(
     filters.add("service", service.id.as_str());
     filters.add("_up-to-date", "true");
     let path = filters.on("/tasks", &[]);
-    let (tasks, nodes) = futures_util::future::try_join(
-        session.api.get::<Vec<Task>>(&path),
-        session.api.get::<Vec<Node>>("/nodes"),
-    )
-    .await?;
-    let active: BTreeSet<String> = nodes
-        .into_iter()
-        .filter(|node| node.status.state != NodeState::Down)
-        .map(|node| node.id.to_string())
-        .collect();
+    let (tasks, nodes) =
+        futures_util::future::try_join(session.api.get::<Vec<Task>>(&path), session.api.get::<Vec<Node>>("/nodes")).await?;
+    let active: BTreeSet<String> =
+        nodes.into_iter().filter(|node| node.status.state != NodeState::Down).map(|node| node.id.to_string()).collect();
     Ok(tracker.tasks(&service, &tasks, &active, start.elapsed(), shown))
 }
 
@@ -82,7 +67,5 @@ fn interrupted(name: &str, quiet: bool, tracker: &Tracker) -> Outcome {
     if tracker.has_converged() || quiet {
         return Ok(());
     }
-    print(&format!(
-        "Operation continuing in background.\nUse `swarm service ps {name}` to check progress.\n"
-    ))
+    print(&format!("Operation continuing in background.\nUse `swarm service ps {name}` to check progress.\n"))
 }

@@ -7,21 +7,15 @@ use crate::service::environment::{self, Lookup};
 use crate::service::flags::port::Ports;
 use crate::service::flags::{CreateFlags, HealthFlags, ResourceFlags, RestartFlags};
 use swarm_types::{
-    ContainerSpec, DnsConfig, Driver, EndpointMode, EndpointSpec, GlobalService, HealthConfig,
-    Limits, Placement, PortConfig, PublishMode, ReplicatedService, ResourceRequirements, Resources,
-    RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
+    ContainerSpec, DnsConfig, Driver, EndpointMode, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, PublishMode,
+    ReplicatedService, ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
 };
 
 /// The spec that the flags ask for, of the container `image` with `args`.
 ///
 /// # Errors
 /// If flags contradict each other or ask for what this version has not.
-pub(crate) fn build(
-    flags: &CreateFlags,
-    image: &str,
-    args: &[String],
-    lookup: Lookup<'_>,
-) -> Outcome<ServiceSpec> {
+pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: Lookup<'_>) -> Outcome<ServiceSpec> {
     let container = container(flags, image, args, lookup)?;
     let service = &flags.service;
     let endpoint_mode = service.endpoint_mode.unwrap_or_default();
@@ -45,10 +39,7 @@ pub(crate) fn build(
             log_driver: log_driver(flags, lookup),
             ..TaskSpec::default()
         },
-        endpoint_spec: Some(EndpointSpec {
-            mode: Some(endpoint_mode),
-            ports: ports("publish", &flags.publish)?,
-        }),
+        endpoint_spec: Some(EndpointSpec { mode: Some(endpoint_mode), ports: ports("publish", &flags.publish)? }),
         ..ServiceSpec::default()
     })
 }
@@ -58,62 +49,34 @@ pub(crate) fn build(
 /// # Errors
 /// If a port is to be published on every node.
 pub(super) fn ports(flag: &str, given: &[Ports]) -> Outcome<Vec<PortConfig>> {
-    let ports: Vec<PortConfig> = given
-        .iter()
-        .flat_map(|given| given.ports.iter().cloned())
-        .collect();
-    if ports
-        .iter()
-        .any(|port| port.publish_mode == PublishMode::Ingress)
-    {
+    let ports: Vec<PortConfig> = given.iter().flat_map(|given| given.ports.iter().cloned()).collect();
+    if ports.iter().any(|port| port.publish_mode == PublishMode::Ingress) {
         later::refuse_value(flag, "mode=ingress")?;
     }
     Ok(ports)
 }
 
 fn mode(flags: &CreateFlags) -> Outcome<ServiceMode> {
-    let only_replicated = |flag: &str| {
-        Err(Failure::new(format!(
-            "{flag} can only be used with replicated or replicated-job mode"
-        )))
-    };
+    let only_replicated = |flag: &str| Err(Failure::new(format!("{flag} can only be used with replicated or replicated-job mode")));
     let service = &flags.service;
     match flags.mode.as_deref().unwrap_or("replicated") {
         "replicated" => {
-            let replicated = ReplicatedService {
-                replicas: service.replicas,
-            };
-            Ok(ServiceMode {
-                replicated: Some(replicated),
-                ..ServiceMode::default()
-            })
+            let replicated = ReplicatedService { replicas: service.replicas };
+            Ok(ServiceMode { replicated: Some(replicated), ..ServiceMode::default() })
         }
         "global" if service.replicas.is_some() => only_replicated("replicas"),
-        "global" if service.replicas_max_per_node.unwrap_or_default() > 0 => {
-            only_replicated("replicas-max-per-node")
-        }
-        "global" => Ok(ServiceMode {
-            global: Some(GlobalService {}),
-            ..ServiceMode::default()
-        }),
+        "global" if service.replicas_max_per_node.unwrap_or_default() > 0 => only_replicated("replicas-max-per-node"),
+        "global" => Ok(ServiceMode { global: Some(GlobalService {}), ..ServiceMode::default() }),
         mode => {
             later::refuse_value("mode", mode)?;
-            Err(Failure::new(format!(
-                "unknown mode: {mode}, only replicated and global supported"
-            )))
+            Err(Failure::new(format!("unknown mode: {mode}, only replicated and global supported")))
         }
     }
 }
 
-fn container(
-    flags: &CreateFlags,
-    image: &str,
-    args: &[String],
-    lookup: Lookup<'_>,
-) -> Outcome<ContainerSpec> {
+fn container(flags: &CreateFlags, image: &str, args: &[String], lookup: Lookup<'_>) -> Outcome<ContainerSpec> {
     let given = &flags.container;
-    let (capability_add, capability_drop) =
-        capabilities::effective(&given.cap_add, &given.cap_drop);
+    let (capability_add, capability_drop) = capabilities::effective(&given.cap_add, &given.cap_drop);
     Ok(ContainerSpec {
         image: image.to_owned(),
         args: args.to_vec(),
@@ -133,11 +96,7 @@ fn container(
         mounts: flags.mount.clone(),
         healthcheck: health(&flags.health)?,
         hosts: host_lines(&flags.host),
-        dns_config: Some(DnsConfig {
-            nameservers: flags.dns.clone(),
-            search: flags.dns_search.clone(),
-            options: flags.dns_option.clone(),
-        }),
+        dns_config: Some(DnsConfig { nameservers: flags.dns.clone(), search: flags.dns_search.clone(), options: flags.dns_option.clone() }),
         isolation: given.isolation.clone().unwrap_or_default(),
         sysctls: pairs(&flags.sysctl),
         capability_add,
@@ -150,10 +109,7 @@ fn container(
 
 /// By name; the last one of a name counts.
 fn ulimits(given: &[Ulimit]) -> Vec<Ulimit> {
-    let by_name: std::collections::BTreeMap<&str, &Ulimit> = given
-        .iter()
-        .map(|limit| (limit.name.as_str(), limit))
-        .collect();
+    let by_name: std::collections::BTreeMap<&str, &Ulimit> = given.iter().map(|limit| (limit.name.as_str(), limit)).collect();
     by_name.into_values().cloned().collect()
 }
 
@@ -169,17 +125,10 @@ fn health(flags: &HealthFlags) -> Outcome<Option<HealthConfig>> {
         if given {
             return Err("--no-healthcheck conflicts with --health-* options".into());
         }
-        return Ok(Some(HealthConfig {
-            test: vec!["NONE".into()],
-            ..HealthConfig::default()
-        }));
+        return Ok(Some(HealthConfig { test: vec!["NONE".into()], ..HealthConfig::default() }));
     }
     Ok(given.then(|| HealthConfig {
-        test: if command.is_empty() {
-            Vec::new()
-        } else {
-            vec!["CMD-SHELL".into(), command.to_owned()]
-        },
+        test: if command.is_empty() { Vec::new() } else { vec!["CMD-SHELL".into(), command.to_owned()] },
         interval: flags.health_interval.unwrap_or_default(),
         timeout: flags.health_timeout.unwrap_or_default(),
         start_period: flags.health_start_period.unwrap_or_default(),
@@ -207,16 +156,8 @@ fn resources(flags: &ResourceFlags) -> ResourceRequirements {
 }
 
 fn restart_policy(flags: &RestartFlags) -> Option<RestartPolicy> {
-    let RestartFlags {
-        restart_condition,
-        restart_delay,
-        restart_max_attempts,
-        restart_window,
-    } = flags;
-    let given = restart_condition.is_some()
-        || restart_delay.is_some()
-        || restart_max_attempts.is_some()
-        || restart_window.is_some();
+    let RestartFlags { restart_condition, restart_delay, restart_max_attempts, restart_window } = flags;
+    let given = restart_condition.is_some() || restart_delay.is_some() || restart_max_attempts.is_some() || restart_window.is_some();
     let defaults = default_restart_policy();
     given.then(|| RestartPolicy {
         condition: restart_condition.unwrap_or(defaults.condition),
@@ -227,19 +168,7 @@ fn restart_policy(flags: &RestartFlags) -> Option<RestartPolicy> {
 }
 
 fn log_driver(flags: &CreateFlags, lookup: Lookup<'_>) -> Option<Driver> {
-    let name = flags
-        .container
-        .log_driver
-        .as_deref()
-        .filter(|name| !name.is_empty())?;
-    let options: Vec<String> = flags
-        .container
-        .log_opt
-        .iter()
-        .map(|option| environment::fill_in(option, lookup))
-        .collect();
-    Some(Driver {
-        name: name.to_owned(),
-        options: pairs(&options),
-    })
+    let name = flags.container.log_driver.as_deref().filter(|name| !name.is_empty())?;
+    let options: Vec<String> = flags.container.log_opt.iter().map(|option| environment::fill_in(option, lookup)).collect();
+    Some(Driver { name: name.to_owned(), options: pairs(&options) })
 }

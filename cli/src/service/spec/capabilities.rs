@@ -12,11 +12,7 @@ pub(super) fn effective(add: &[String], drop: &[String]) -> (Vec<String>, Vec<St
     let whole = |names: &[String]| {
         let mut set = normalized(names);
         set.remove(RESET);
-        if set.contains(ALL) {
-            BTreeSet::from([ALL.to_owned()])
-        } else {
-            set
-        }
+        if set.contains(ALL) { BTreeSet::from([ALL.to_owned()]) } else { set }
     };
     let (add, mut drop) = (whole(add), whole(drop));
     drop.retain(|name| !add.contains(name));
@@ -27,12 +23,7 @@ pub(super) fn effective(add: &[String], drop: &[String]) -> (Vec<String>, Vec<St
 ///
 /// Each capability has three states: added, dropped, or neither. Dropping an added one, or adding a dropped one, leads back
 /// to neither; only the second time does it reach the other side.
-pub(super) fn updated(
-    add: &mut Vec<String>,
-    drop: &mut Vec<String>,
-    to_add: &[String],
-    to_drop: &[String],
-) {
+pub(super) fn updated(add: &mut Vec<String>, drop: &mut Vec<String>, to_add: &[String], to_drop: &[String]) {
     let (mut added, mut dropped) = (normalized(add), normalized(drop));
     let (mut to_add, mut to_drop) = (normalized(to_add), normalized(to_drop));
     if to_add.remove(RESET) {
@@ -56,11 +47,7 @@ pub(super) fn updated(
 }
 
 fn listed(names: BTreeSet<String>) -> Vec<String> {
-    if names.contains(ALL) {
-        vec![ALL.to_owned()]
-    } else {
-        names.into_iter().collect()
-    }
+    if names.contains(ALL) { vec![ALL.to_owned()] } else { names.into_iter().collect() }
 }
 
 fn normalized(names: &[String]) -> BTreeSet<String> {
@@ -68,11 +55,7 @@ fn normalized(names: &[String]) -> BTreeSet<String> {
         .iter()
         .map(|name| {
             let name = name.trim().to_uppercase();
-            if name == ALL || name == RESET || name.starts_with("CAP_") {
-                name
-            } else {
-                format!("CAP_{name}")
-            }
+            if name == ALL || name == RESET || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
         })
         .collect()
 }
@@ -102,10 +85,7 @@ mod tests {
 
     #[test]
     fn adding_wins_over_dropping() {
-        assert_eq!(
-            created("net_admin CAP_SYS_TIME", "net_admin chown"),
-            lists("CAP_NET_ADMIN CAP_SYS_TIME", "CAP_CHOWN")
-        );
+        assert_eq!(created("net_admin CAP_SYS_TIME", "net_admin chown"), lists("CAP_NET_ADMIN CAP_SYS_TIME", "CAP_CHOWN"));
         assert_eq!(created("ALL chown", "ALL"), lists("ALL", ""));
         assert_eq!(created("chown", "ALL net_raw"), lists("CAP_CHOWN", "ALL"));
         assert_eq!(created("RESET", "RESET chown"), lists("", "CAP_CHOWN"));
@@ -118,14 +98,8 @@ mod tests {
         assert_eq!(changed("CAP_A", "", "", "a"), lists("", ""));
         assert_eq!(changed("", "", "a", "a"), lists("CAP_A", ""));
         assert_eq!(changed("", "CAP_A", "a", "a"), lists("", ""));
-        assert_eq!(
-            changed("CAP_A CAP_B", "CAP_C", "RESET", ""),
-            lists("", "CAP_C")
-        );
-        assert_eq!(
-            changed("CAP_A", "CAP_C", "RESET d", "RESET e"),
-            lists("CAP_D", "CAP_E")
-        );
+        assert_eq!(changed("CAP_A CAP_B", "CAP_C", "RESET", ""), lists("", "CAP_C"));
+        assert_eq!(changed("CAP_A", "CAP_C", "RESET d", "RESET e"), lists("CAP_D", "CAP_E"));
         assert_eq!(changed("CAP_A", "", "ALL", ""), lists("ALL", ""));
     }
 }

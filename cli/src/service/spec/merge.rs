@@ -8,8 +8,8 @@ use crate::later;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::{ResourceFlags, RestartFlags, ServiceFlags, UpdateFlags};
 use swarm_types::{
-    ContainerSpec, Driver, EndpointMode, EndpointSpec, Limits, Placement, PortConfig,
-    ResourceRequirements, Resources, ServiceSpec, TaskSpec,
+    ContainerSpec, Driver, EndpointMode, EndpointSpec, Limits, Placement, PortConfig, ResourceRequirements, Resources, ServiceSpec,
+    TaskSpec,
 };
 
 /// Changes `spec` as the flags ask.
@@ -18,13 +18,7 @@ use swarm_types::{
 /// If flags contradict each other or the service, or ask for what this version has not.
 pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<'_>) -> Outcome {
     merge_pairs(&mut spec.labels, &flags.label_rm, &flags.label_add);
-    merge_container::merge(
-        flags,
-        spec.task_template
-            .container_spec
-            .get_or_insert_with(ContainerSpec::default),
-        lookup,
-    )?;
+    merge_container::merge(flags, spec.task_template.container_spec.get_or_insert_with(ContainerSpec::default), lookup)?;
     resources(&flags.resources, &mut spec.task_template);
     restart_policy(&flags.restart, &mut spec.task_template);
     placement(flags, &mut spec.task_template);
@@ -38,23 +32,18 @@ pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<
 }
 
 fn resources(flags: &ResourceFlags, task: &mut TaskSpec) {
-    let limits =
-        flags.limit_cpu.is_some() || flags.limit_memory.is_some() || flags.limit_pids.is_some();
+    let limits = flags.limit_cpu.is_some() || flags.limit_memory.is_some() || flags.limit_pids.is_some();
     let reservations = flags.reserve_cpu.is_some() || flags.reserve_memory.is_some();
     let swap = flags.memory_swap.is_some() || flags.memory_swappiness.is_some();
     if !limits && !reservations && !swap {
         return;
     }
-    let resources = task
-        .resources
-        .get_or_insert_with(ResourceRequirements::default);
+    let resources = task.resources.get_or_insert_with(ResourceRequirements::default);
     let limits = resources.limits.get_or_insert_with(Limits::default);
     set(&mut limits.nano_cpus, flags.limit_cpu);
     set(&mut limits.memory_bytes, flags.limit_memory);
     set(&mut limits.pids, flags.limit_pids);
-    let reservations = resources
-        .reservations
-        .get_or_insert_with(Resources::default);
+    let reservations = resources.reservations.get_or_insert_with(Resources::default);
     set(&mut reservations.nano_cpus, flags.reserve_cpu);
     set(&mut reservations.memory_bytes, flags.reserve_memory);
     resources.swap_bytes = flags.memory_swap.or(resources.swap_bytes);
@@ -62,22 +51,11 @@ fn resources(flags: &ResourceFlags, task: &mut TaskSpec) {
 }
 
 fn restart_policy(flags: &RestartFlags, task: &mut TaskSpec) {
-    let RestartFlags {
-        restart_condition,
-        restart_delay,
-        restart_max_attempts,
-        restart_window,
-    } = flags;
-    if restart_condition.is_none()
-        && restart_delay.is_none()
-        && restart_max_attempts.is_none()
-        && restart_window.is_none()
-    {
+    let RestartFlags { restart_condition, restart_delay, restart_max_attempts, restart_window } = flags;
+    if restart_condition.is_none() && restart_delay.is_none() && restart_max_attempts.is_none() && restart_window.is_none() {
         return;
     }
-    let policy = task
-        .restart_policy
-        .get_or_insert_with(default_restart_policy);
+    let policy = task.restart_policy.get_or_insert_with(default_restart_policy);
     set(&mut policy.condition, *restart_condition);
     policy.delay = restart_delay.or(policy.delay);
     policy.max_attempts = restart_max_attempts.or(policy.max_attempts);
@@ -87,26 +65,18 @@ fn restart_policy(flags: &RestartFlags, task: &mut TaskSpec) {
 fn placement(flags: &UpdateFlags, task: &mut TaskSpec) {
     if !flags.constraint_add.is_empty() || !flags.constraint_rm.is_empty() {
         let placement = task.placement.get_or_insert_with(Placement::default);
-        placement
-            .constraints
-            .extend_from_slice(&flags.constraint_add);
+        placement.constraints.extend_from_slice(&flags.constraint_add);
         without(&mut placement.constraints, &flags.constraint_rm);
         // Sorted, so that the same constraints in another order change nothing.
         placement.constraints.sort_unstable();
     }
     if !flags.placement_pref_add.is_empty() || !flags.placement_pref_rm.is_empty() {
         let placement = task.placement.get_or_insert_with(Placement::default);
-        placement
-            .preferences
-            .retain(|preference| !flags.placement_pref_rm.contains(preference));
-        placement
-            .preferences
-            .extend_from_slice(&flags.placement_pref_add);
+        placement.preferences.retain(|preference| !flags.placement_pref_rm.contains(preference));
+        placement.preferences.extend_from_slice(&flags.placement_pref_add);
     }
     if let Some(max_replicas) = flags.service.replicas_max_per_node {
-        task.placement
-            .get_or_insert_with(Placement::default)
-            .max_replicas = max_replicas;
+        task.placement.get_or_insert_with(Placement::default).max_replicas = max_replicas;
     }
 }
 
@@ -126,9 +96,7 @@ fn endpoint(flags: &UpdateFlags, spec: &mut ServiceSpec) -> Outcome {
         if mode == EndpointMode::Dnsrr {
             later::refuse_value("endpoint-mode", mode.as_str())?;
         }
-        spec.endpoint_spec
-            .get_or_insert_with(EndpointSpec::default)
-            .mode = Some(mode);
+        spec.endpoint_spec.get_or_insert_with(EndpointSpec::default).mode = Some(mode);
     }
     if flags.publish_add.is_empty() && flags.publish_rm.is_empty() {
         return Ok(());
@@ -137,10 +105,7 @@ fn endpoint(flags: &UpdateFlags, spec: &mut ServiceSpec) -> Outcome {
     let endpoint = spec.endpoint_spec.get_or_insert_with(EndpointSpec::default);
     let mut kept = without_duplicates(std::mem::take(&mut endpoint.ports));
     // A port that is there already is not added again, even if it is removed by the same command.
-    let added: Vec<PortConfig> = added
-        .into_iter()
-        .filter(|port| !kept.contains(port))
-        .collect();
+    let added: Vec<PortConfig> = added.into_iter().filter(|port| !kept.contains(port)).collect();
     kept.retain(|port| !is_removed(flags, port));
     kept.extend(added);
     kept.sort_by_key(port_text);
@@ -160,32 +125,16 @@ fn is_removed(flags: &UpdateFlags, port: &PortConfig) -> bool {
 }
 
 fn port_text(port: &PortConfig) -> String {
-    format!(
-        "{}:{}/{}/{}",
-        port.published_port, port.target_port, port.protocol, port.publish_mode
-    )
+    format!("{}:{}/{}/{}", port.published_port, port.target_port, port.protocol, port.publish_mode)
 }
 
 /// Options are replaced as a whole, and only together with the driver.
 fn log_driver(flags: &UpdateFlags, task: &mut TaskSpec, lookup: Lookup<'_>) {
-    let Some(name) = flags
-        .container
-        .log_driver
-        .as_deref()
-        .filter(|name| !name.is_empty())
-    else {
+    let Some(name) = flags.container.log_driver.as_deref().filter(|name| !name.is_empty()) else {
         return;
     };
-    let options: Vec<String> = flags
-        .container
-        .log_opt
-        .iter()
-        .map(|option| environment::fill_in(option, lookup))
-        .collect();
-    task.log_driver = Some(Driver {
-        name: name.to_owned(),
-        options: pairs(&options),
-    });
+    let options: Vec<String> = flags.container.log_opt.iter().map(|option| environment::fill_in(option, lookup)).collect();
+    task.log_driver = Some(Driver { name: name.to_owned(), options: pairs(&options) });
 }
 
 /// Sets what was given.

@@ -13,28 +13,13 @@ use swarm_types::{ContainerSpec, DnsConfig, HealthConfig, Mount, Ulimit};
 ///
 /// # Errors
 /// If flags contradict each other.
-pub(super) fn merge(
-    flags: &UpdateFlags,
-    container: &mut ContainerSpec,
-    lookup: Lookup<'_>,
-) -> Outcome {
+pub(super) fn merge(flags: &UpdateFlags, container: &mut ContainerSpec, lookup: Lookup<'_>) -> Outcome {
     let given = &flags.container;
-    merge_pairs(
-        &mut container.labels,
-        &flags.container_label_rm,
-        &flags.container_label_add,
-    );
+    merge_pairs(&mut container.labels, &flags.container_label_rm, &flags.container_label_add);
     set(&mut container.image, flags.image.clone());
     set(&mut container.args, flags.args.clone().map(|words| words.0));
-    set(
-        &mut container.command,
-        given.entrypoint.clone().map(|words| words.0),
-    );
-    let added: Vec<String> = flags
-        .env_add
-        .iter()
-        .map(|variable| environment::fill_in(variable, lookup))
-        .collect();
+    set(&mut container.command, given.entrypoint.clone().map(|words| words.0));
+    let added: Vec<String> = flags.env_add.iter().map(|variable| environment::fill_in(variable, lookup)).collect();
     merge_env(&mut container.env, &flags.env_rm, &added);
     set(&mut container.dir, given.workdir.clone());
     set(&mut container.user, given.user.clone());
@@ -43,11 +28,7 @@ pub(super) fn merge(
     set(&mut container.isolation, given.isolation.clone());
     mounts(flags, &mut container.mounts)?;
     // `sysctl-rm` may also name the value, as in `--sysctl-rm key=value`.
-    let sysctls: Vec<String> = flags
-        .sysctl_rm
-        .iter()
-        .map(|text| environment::key(text).to_owned())
-        .collect();
+    let sysctls: Vec<String> = flags.sysctl_rm.iter().map(|text| environment::key(text).to_owned()).collect();
     merge_pairs(&mut container.sysctls, &sysctls, &flags.sysctl_add);
     ulimits(flags, &mut container.ulimits);
     set(&mut container.oom_score_adj, given.oom_score_adj);
@@ -57,28 +38,15 @@ pub(super) fn merge(
     }
     dns(flags, container);
     if !flags.host_add.is_empty() || !flags.host_rm.is_empty() {
-        merge_hosts(
-            &mut container.hosts,
-            &flags.host_rm,
-            host_lines(&flags.host_add),
-        );
+        merge_hosts(&mut container.hosts, &flags.host_rm, host_lines(&flags.host_add));
     }
     health(&flags.health, container)?;
     set(&mut container.tty, given.tty);
     set(&mut container.read_only, given.read_only);
     set(&mut container.stop_signal, given.stop_signal.clone());
     if !given.cap_add.is_empty() || !given.cap_drop.is_empty() {
-        let ContainerSpec {
-            capability_add,
-            capability_drop,
-            ..
-        } = container;
-        capabilities::updated(
-            capability_add,
-            capability_drop,
-            &given.cap_add,
-            &given.cap_drop,
-        );
+        let ContainerSpec { capability_add, capability_drop, .. } = container;
+        capabilities::updated(capability_add, capability_drop, &given.cap_add, &given.cap_drop);
     }
     Ok(())
 }
@@ -90,20 +58,14 @@ fn mounts(flags: &UpdateFlags, mounts: &mut Vec<Mount>) -> Outcome {
     }
     let mut by_target: BTreeMap<String, Mount> = BTreeMap::new();
     for mount in &flags.mount_add {
-        if by_target
-            .insert(mount.target.clone(), mount.clone())
-            .is_some()
-        {
+        if by_target.insert(mount.target.clone(), mount.clone()).is_some() {
             return refused("duplicate mount target");
         }
     }
     for mount in mounts.drain(..) {
         by_target.entry(mount.target.clone()).or_insert(mount);
     }
-    *mounts = by_target
-        .into_values()
-        .filter(|mount| !flags.mount_rm.contains(&mount.target))
-        .collect();
+    *mounts = by_target.into_values().filter(|mount| !flags.mount_rm.contains(&mount.target)).collect();
     mounts.sort_by(|a, b| (&a.source, &a.target).cmp(&(&b.source, &b.target)));
     Ok(())
 }
@@ -113,39 +75,22 @@ fn ulimits(flags: &UpdateFlags, ulimits: &mut Vec<Ulimit>) {
     if flags.ulimit_add.is_empty() && flags.ulimit_rm.is_empty() {
         return;
     }
-    let mut by_name: BTreeMap<String, Ulimit> = ulimits
-        .drain(..)
-        .map(|ulimit| (ulimit.name.clone(), ulimit))
-        .collect();
+    let mut by_name: BTreeMap<String, Ulimit> = ulimits.drain(..).map(|ulimit| (ulimit.name.clone(), ulimit)).collect();
     for name in &flags.ulimit_rm {
         by_name.remove(environment::key(name));
     }
-    by_name.extend(
-        flags
-            .ulimit_add
-            .iter()
-            .map(|ulimit| (ulimit.name.clone(), ulimit.clone())),
-    );
+    by_name.extend(flags.ulimit_add.iter().map(|ulimit| (ulimit.name.clone(), ulimit.clone())));
     *ulimits = by_name.into_values().collect();
 }
 
 fn dns(flags: &UpdateFlags, container: &mut ContainerSpec) {
-    let lists = [
-        (&flags.dns_rm, &flags.dns_add),
-        (&flags.dns_search_rm, &flags.dns_search_add),
-        (&flags.dns_option_rm, &flags.dns_option_add),
-    ];
-    if lists
-        .iter()
-        .all(|(remove, add)| remove.is_empty() && add.is_empty())
-    {
+    let lists =
+        [(&flags.dns_rm, &flags.dns_add), (&flags.dns_search_rm, &flags.dns_search_add), (&flags.dns_option_rm, &flags.dns_option_add)];
+    if lists.iter().all(|(remove, add)| remove.is_empty() && add.is_empty()) {
         return;
     }
     let dns = container.dns_config.get_or_insert_with(DnsConfig::default);
-    for (items, (remove, add)) in [&mut dns.nameservers, &mut dns.search, &mut dns.options]
-        .into_iter()
-        .zip(lists)
-    {
+    for (items, (remove, add)) in [&mut dns.nameservers, &mut dns.search, &mut dns.options].into_iter().zip(lists) {
         merge_sorted(items, remove, add);
     }
 }
@@ -161,18 +106,13 @@ fn health(flags: &HealthFlags, container: &mut ContainerSpec) -> Outcome {
         if settings {
             return refused("--no-healthcheck conflicts with --health-* options");
         }
-        container.healthcheck = Some(HealthConfig {
-            test: vec!["NONE".into()],
-            ..HealthConfig::default()
-        });
+        container.healthcheck = Some(HealthConfig { test: vec!["NONE".into()], ..HealthConfig::default() });
         return Ok(());
     }
     if !settings && flags.no_healthcheck.is_none() {
         return Ok(());
     }
-    let health = container
-        .healthcheck
-        .get_or_insert_with(HealthConfig::default);
+    let health = container.healthcheck.get_or_insert_with(HealthConfig::default);
     // Any setting turns a switched-off check on again.
     if health.test.first().is_some_and(|word| word == "NONE") {
         health.test.clear();
@@ -183,11 +123,7 @@ fn health(flags: &HealthFlags, container: &mut ContainerSpec) -> Outcome {
     set(&mut health.start_interval, flags.health_start_interval);
     set(&mut health.retries, flags.health_retries);
     if let Some(command) = &flags.health_cmd {
-        health.test = if command.is_empty() {
-            Vec::new()
-        } else {
-            vec!["CMD-SHELL".into(), command.clone()]
-        };
+        health.test = if command.is_empty() { Vec::new() } else { vec!["CMD-SHELL".into(), command.clone()] };
     }
     Ok(())
 }

@@ -42,10 +42,7 @@ pub(super) fn merge_env(env: &mut Vec<String>, remove: &[String], add: &[String]
     env.retain(|variable| !remove.iter().any(|key| key == environment::key(variable)));
     for variable in add {
         let key = environment::key(variable);
-        match env
-            .iter_mut()
-            .find(|existing| environment::key(existing) == key)
-        {
+        match env.iter_mut().find(|existing| environment::key(existing) == key) {
             Some(existing) => variable.clone_into(existing),
             None => env.push(variable.clone()),
         }
@@ -87,41 +84,20 @@ mod tests {
     #[test]
     fn variables_keep_their_place() {
         let mut env = texts(&["A=1", "B=2", "C=3"]);
-        merge_env(
-            &mut env,
-            &texts(&["A", "D"]),
-            &texts(&["B=4", "E=5", "E=6"]),
-        );
+        merge_env(&mut env, &texts(&["A", "D"]), &texts(&["B=4", "E=5", "E=6"]));
         assert_eq!(env, ["B=4", "C=3", "E=6"]);
     }
 
     #[test]
     fn hosts_go_by_name_or_by_name_and_address() {
-        let before = [
-            "127.0.0.2 host3 host1 host2 host4",
-            "127.0.0.1 host1 host4",
-            "127.0.0.3 host1",
-            "127.0.0.1 host1",
-        ];
+        let before = ["127.0.0.2 host3 host1 host2 host4", "127.0.0.1 host1 host4", "127.0.0.3 host1", "127.0.0.1 host1"];
         let mut hosts = texts(&before);
         merge_hosts(&mut hosts, &texts(&["host1"]), Vec::new());
         assert_eq!(hosts, ["127.0.0.2 host3 host2 host4", "127.0.0.1 host4"]);
 
         let mut hosts = texts(&before);
-        merge_hosts(
-            &mut hosts,
-            &texts(&["host1:127.0.0.1"]),
-            texts(&["127.0.0.3 host1", "127.0.0.9 new"]),
-        );
-        assert_eq!(
-            hosts,
-            [
-                "127.0.0.2 host3 host1 host2 host4",
-                "127.0.0.1 host4",
-                "127.0.0.3 host1",
-                "127.0.0.9 new"
-            ]
-        );
+        merge_hosts(&mut hosts, &texts(&["host1:127.0.0.1"]), texts(&["127.0.0.3 host1", "127.0.0.9 new"]));
+        assert_eq!(hosts, ["127.0.0.2 host3 host1 host2 host4", "127.0.0.1 host4", "127.0.0.3 host1", "127.0.0.9 new"]);
     }
 
     #[test]

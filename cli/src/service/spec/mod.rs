@@ -18,12 +18,7 @@ const SECOND: Nanos = 1_000_000_000;
 
 /// What a restart policy starts from when only some of its flags are given: the server's defaults.
 fn default_restart_policy() -> RestartPolicy {
-    RestartPolicy {
-        condition: RestartCondition::Any,
-        delay: Some(5 * SECOND),
-        max_attempts: Some(0),
-        window: None,
-    }
+    RestartPolicy { condition: RestartCondition::Any, delay: Some(5 * SECOND), max_attempts: Some(0), window: None }
 }
 
 /// `KEY=VALUE` texts as a map; a key alone has an empty value.
@@ -39,9 +34,5 @@ fn pairs(texts: &[String]) -> BTreeMap<String, String> {
 
 /// `NAME:IP` texts as lines of `/etc/hosts`.
 fn host_lines(texts: &[String]) -> Vec<String> {
-    texts
-        .iter()
-        .filter_map(|text| text.split_once(':'))
-        .map(|(name, ip)| format!("{ip} {name}"))
-        .collect()
+    texts.iter().filter_map(|text| text.split_once(':')).map(|(name, ip)| format!("{ip} {name}")).collect()
 }

@@ -28,11 +28,7 @@ fn created(line: &str) -> Result<Value, String> {
 
 /// What is at `pointer` of the spec that the flags make.
 fn create(line: &str, pointer: &str) -> Value {
-    created(line)
-        .expect("builds")
-        .pointer(pointer)
-        .cloned()
-        .unwrap_or(Value::Null)
+    created(line).expect("builds").pointer(pointer).cloned().unwrap_or(Value::Null)
 }
 
 const CONTAINER: &str = "/TaskTemplate/ContainerSpec";
@@ -62,82 +58,38 @@ fn without_flags_the_spec_is_dockers() {
 #[test]
 fn create_flags_of_the_container() {
     for (line, key, expected) in [
-        (
-            "-e A=1 -e B -e HOME --env A=2",
-            "Env",
-            json!(["B", "HOME=/root", "A=2"]),
-        ),
-        (
-            "--entrypoint 'sh -c \"echo hi\"'",
-            "Command",
-            json!(["sh", "-c", "echo hi"]),
-        ),
+        ("-e A=1 -e B -e HOME --env A=2", "Env", json!(["B", "HOME=/root", "A=2"])),
+        ("--entrypoint 'sh -c \"echo hi\"'", "Command", json!(["sh", "-c", "echo hi"])),
         ("-w /srv", "Dir", json!("/srv")),
         ("-u me:us", "User", json!("me:us")),
         ("--group b --group a", "Groups", json!(["b", "a"])),
-        (
-            "--hostname '{{.Task.Name}}'",
-            "Hostname",
-            json!("{{.Task.Name}}"),
-        ),
-        (
-            "--container-label a=b --container-label c",
-            "Labels",
-            json!({"a": "b", "c": ""}),
-        ),
+        ("--hostname '{{.Task.Name}}'", "Hostname", json!("{{.Task.Name}}")),
+        ("--container-label a=b --container-label c", "Labels", json!({"a": "b", "c": ""})),
         ("-t", "TTY", json!(true)),
         ("-t=false", "TTY", json!(null)),
         ("--init", "Init", json!(true)),
         ("--read-only", "ReadOnly", json!(true)),
         ("--stop-signal SIGINT", "StopSignal", json!("SIGINT")),
-        (
-            "--stop-grace-period 1m30s",
-            "StopGracePeriod",
-            json!(90_000_000_000_i64),
-        ),
+        ("--stop-grace-period 1m30s", "StopGracePeriod", json!(90_000_000_000_i64)),
         ("--isolation process", "Isolation", json!("process")),
         ("--oom-score-adj -5", "OomScoreAdj", json!(-5)),
-        (
-            "--host db:10.0.0.1 --host v6=[::1]",
-            "Hosts",
-            json!(["10.0.0.1 db", "::1 v6"]),
-        ),
+        ("--host db:10.0.0.1 --host v6=[::1]", "Hosts", json!(["10.0.0.1 db", "::1 v6"])),
         (
             "--dns 8.8.8.8 --dns-search example.com --dns-option ndots:2",
             "DNSConfig",
             json!({"Nameservers": ["8.8.8.8"], "Search": ["example.com"], "Options": ["ndots:2"]}),
         ),
-        (
-            "--sysctl net.a=1 --sysctl b",
-            "Sysctls",
-            json!({"net.a": "1", "b": ""}),
-        ),
+        ("--sysctl net.a=1 --sysctl b", "Sysctls", json!({"net.a": "1", "b": ""})),
         (
             "--ulimit nofile=10:20 --ulimit core=1 --ulimit nofile=30",
             "Ulimits",
             json!([{"Name": "core", "Hard": 1, "Soft": 1}, {"Name": "nofile", "Hard": 30, "Soft": 30}]),
         ),
-        (
-            "--cap-add net_admin --cap-drop all",
-            "CapabilityAdd",
-            json!(["CAP_NET_ADMIN"]),
-        ),
-        (
-            "--cap-add net_admin --cap-drop all",
-            "CapabilityDrop",
-            json!(["ALL"]),
-        ),
-        (
-            "--mount type=bind,src=/a,dst=/b,ro",
-            "Mounts",
-            json!([{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true}]),
-        ),
+        ("--cap-add net_admin --cap-drop all", "CapabilityAdd", json!(["CAP_NET_ADMIN"])),
+        ("--cap-add net_admin --cap-drop all", "CapabilityDrop", json!(["ALL"])),
+        ("--mount type=bind,src=/a,dst=/b,ro", "Mounts", json!([{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true}])),
         ("--no-healthcheck", "Healthcheck", json!({"Test": ["NONE"]})),
-        (
-            "--health-start-period 1s",
-            "Healthcheck",
-            json!({"StartPeriod": 1_000_000_000}),
-        ),
+        ("--health-start-period 1s", "Healthcheck", json!({"StartPeriod": 1_000_000_000})),
         (
             "--health-cmd 'curl x' --health-interval 5s --health-timeout 2s --health-retries 3 --health-start-interval 1ms",
             "Healthcheck",
@@ -153,21 +105,9 @@ fn create_flags_of_the_container() {
 fn create_flags_of_the_service() {
     for (line, pointer, expected) in [
         ("--name web", "/Name", json!("web")),
-        (
-            "-l a=b=c --label d",
-            "/Labels",
-            json!({"a": "b=c", "d": ""}),
-        ),
-        (
-            "--replicas 3",
-            "/Mode",
-            json!({"Replicated": {"Replicas": 3}}),
-        ),
-        (
-            "--replicas 0",
-            "/Mode",
-            json!({"Replicated": {"Replicas": 0}}),
-        ),
+        ("-l a=b=c --label d", "/Labels", json!({"a": "b=c", "d": ""})),
+        ("--replicas 3", "/Mode", json!({"Replicated": {"Replicas": 3}})),
+        ("--replicas 0", "/Mode", json!({"Replicated": {"Replicas": 0}})),
         ("--mode global", "/Mode", json!({"Global": {}})),
         (
             "--limit-cpu 1.5 --limit-memory 64m --limit-pids 10 --reserve-cpu .25 --reserve-memory 1g --memory-swap -1 --memory-swappiness 0",
@@ -211,34 +151,13 @@ fn create_flags_of_the_service() {
 #[test]
 fn contradictions_are_refused_in_dockers_words() {
     for (line, expected) in [
-        (
-            "--no-healthcheck --health-cmd x",
-            "--no-healthcheck conflicts with --health-* options",
-        ),
-        (
-            "--mode x",
-            "unknown mode: x, only replicated and global supported",
-        ),
-        (
-            "--mode global --replicas 1",
-            "replicas can only be used with replicated or replicated-job mode",
-        ),
-        (
-            "--mode global --replicas-max-per-node 1",
-            "replicas-max-per-node can only be used with replicated or replicated-job mode",
-        ),
-        (
-            "--mode global-job",
-            "\"--mode global-job\" is not supported by this version of Swarm yet",
-        ),
-        (
-            "--endpoint-mode dnsrr",
-            "\"--endpoint-mode dnsrr\" is not supported by this version of Swarm yet",
-        ),
-        (
-            "-p 80:80",
-            "\"--publish mode=ingress\" is not supported by this version of Swarm yet",
-        ),
+        ("--no-healthcheck --health-cmd x", "--no-healthcheck conflicts with --health-* options"),
+        ("--mode x", "unknown mode: x, only replicated and global supported"),
+        ("--mode global --replicas 1", "replicas can only be used with replicated or replicated-job mode"),
+        ("--mode global --replicas-max-per-node 1", "replicas-max-per-node can only be used with replicated or replicated-job mode"),
+        ("--mode global-job", "\"--mode global-job\" is not supported by this version of Swarm yet"),
+        ("--endpoint-mode dnsrr", "\"--endpoint-mode dnsrr\" is not supported by this version of Swarm yet"),
+        ("-p 80:80", "\"--publish mode=ingress\" is not supported by this version of Swarm yet"),
     ] {
         assert_eq!(created(line), Err(expected.to_owned()), "{line}");
     }
@@ -284,11 +203,7 @@ fn updated_from(mut raw: Value, line: &str) -> Result<Value, String> {
 }
 
 fn update(line: &str, pointer: &str) -> Value {
-    updated_from(existing(), line)
-        .expect("merges")
-        .pointer(pointer)
-        .cloned()
-        .unwrap_or(Value::Null)
+    updated_from(existing(), line).expect("merges").pointer(pointer).cloned().unwrap_or(Value::Null)
 }
 
 #[test]
@@ -301,156 +216,64 @@ fn an_update_without_flags_changes_nothing() {
 #[test]
 fn update_flags_of_the_container() {
     for (line, key, expected) in [
-        (
-            "--env-add B=4 --env-add D=5 --env-add HOME --env-rm A",
-            "Env",
-            json!(["B=4", "C=3", "D=5", "HOME=/root"]),
-        ),
+        ("--env-add B=4 --env-add D=5 --env-add HOME --env-rm A", "Env", json!(["B=4", "C=3", "D=5", "HOME=/root"])),
         ("--env-rm A --env-rm B --env-rm C", "Env", json!(null)),
-        (
-            "--env-rm A --env-add A=9",
-            "Env",
-            json!(["B=2", "C=3", "A=9"]),
-        ),
+        ("--env-rm A --env-add A=9", "Env", json!(["B=2", "C=3", "A=9"])),
         ("--args 'x \"y z\"'", "Args", json!(["x", "y z"])),
         ("--args ''", "Args", json!(null)),
         ("--entrypoint ''", "Command", json!(null)),
-        (
-            "--container-label-add a=b --container-label-rm x",
-            "Labels",
-            json!({"a": "b"}),
-        ),
+        ("--container-label-add a=b --container-label-rm x", "Labels", json!({"a": "b"})),
         ("--group-add a --group-rm g1", "Groups", json!(["a", "g2"])),
-        (
-            "--host-rm host1 --host-add new:9.9.9.9",
-            "Hosts",
-            json!(["127.0.0.1 host2", "1.2.3.4 host3", "9.9.9.9 new"]),
-        ),
-        (
-            "--mount-add type=bind,src=/new,dst=/b --mount-rm /v",
-            "Mounts",
-            json!([{"Type": "bind", "Source": "/new", "Target": "/b"}]),
-        ),
-        (
-            "--cap-add net_raw --cap-drop chown",
-            "CapabilityAdd",
-            json!(null),
-        ),
-        (
-            "--cap-add net_raw --cap-drop chown",
-            "CapabilityDrop",
-            json!(null),
-        ),
-        (
-            "--cap-add chown --cap-add sys_time",
-            "CapabilityAdd",
-            json!(["CAP_CHOWN", "CAP_SYS_TIME"]),
-        ),
+        ("--host-rm host1 --host-add new:9.9.9.9", "Hosts", json!(["127.0.0.1 host2", "1.2.3.4 host3", "9.9.9.9 new"])),
+        ("--mount-add type=bind,src=/new,dst=/b --mount-rm /v", "Mounts", json!([{"Type": "bind", "Source": "/new", "Target": "/b"}])),
+        ("--cap-add net_raw --cap-drop chown", "CapabilityAdd", json!(null)),
+        ("--cap-add net_raw --cap-drop chown", "CapabilityDrop", json!(null)),
+        ("--cap-add chown --cap-add sys_time", "CapabilityAdd", json!(["CAP_CHOWN", "CAP_SYS_TIME"])),
         ("--cap-add RESET", "CapabilityAdd", json!(null)),
-        (
-            "--sysctl-add net.b=2 --sysctl-rm net.a",
-            "Sysctls",
-            json!({"net.b": "2"}),
-        ),
-        (
-            "--ulimit-add core=1 --ulimit-rm nofile",
-            "Ulimits",
-            json!([{"Name": "core", "Hard": 1, "Soft": 1}]),
-        ),
+        ("--sysctl-add net.b=2 --sysctl-rm net.a", "Sysctls", json!({"net.b": "2"})),
+        ("--ulimit-add core=1 --ulimit-rm nofile", "Ulimits", json!([{"Name": "core", "Hard": 1, "Soft": 1}])),
         (
             "--dns-add 1.1.1.1 --dns-search-rm a.com --dns-option-add x",
             "DNSConfig",
             json!({"Nameservers": ["1.1.1.1", "8.8.8.8"], "Search": ["b.com"], "Options": ["x"]}),
         ),
-        (
-            "--health-interval 3s",
-            "Healthcheck",
-            json!({"Interval": 3_000_000_000_i64}),
-        ),
-        (
-            "--health-cmd 'x y' --health-retries 2",
-            "Healthcheck",
-            json!({"Test": ["CMD-SHELL", "x y"], "Retries": 2}),
-        ),
+        ("--health-interval 3s", "Healthcheck", json!({"Interval": 3_000_000_000_i64})),
+        ("--health-cmd 'x y' --health-retries 2", "Healthcheck", json!({"Test": ["CMD-SHELL", "x y"], "Retries": 2})),
         ("--health-cmd x --health-cmd ''", "Healthcheck", json!({})),
         ("--tty=false", "TTY", json!(null)),
         ("--init=false", "Init", json!(false)),
         ("--user ''", "User", json!(null)),
-        (
-            "--stop-grace-period 3s",
-            "StopGracePeriod",
-            json!(3_000_000_000_i64),
-        ),
+        ("--stop-grace-period 3s", "StopGracePeriod", json!(3_000_000_000_i64)),
         ("--env-add X=1", "Newer", json!({"A": 1})),
     ] {
-        assert_eq!(
-            update(line, &format!("{CONTAINER}/{key}")),
-            expected,
-            "{line}"
-        );
+        assert_eq!(update(line, &format!("{CONTAINER}/{key}")), expected, "{line}");
     }
 }
 
 #[test]
 fn update_flags_of_the_service() {
     for (line, pointer, expected) in [
-        (
-            "--label-add x=y --label-rm l1",
-            "/Labels",
-            json!({"l2": "", "x": "y"}),
-        ),
-        (
-            "--replicas 7",
-            "/Mode",
-            json!({"Replicated": {"Replicas": 7}}),
-        ),
+        ("--label-add x=y --label-rm l1", "/Labels", json!({"l2": "", "x": "y"})),
+        ("--replicas 7", "/Mode", json!({"Replicated": {"Replicas": 7}})),
         ("--force", "/TaskTemplate/ForceUpdate", json!(5)),
         ("--force=false", "/TaskTemplate/ForceUpdate", json!(4)),
-        (
-            "--limit-cpu 2",
-            "/TaskTemplate/Resources/Limits",
-            json!({"NanoCPUs": 2_000_000_000, "MemoryBytes": 67_108_864}),
-        ),
-        (
-            "--limit-memory 0",
-            "/TaskTemplate/Resources/Limits",
-            json!({"NanoCPUs": 1_500_000_000}),
-        ),
-        (
-            "--reserve-memory 10m",
-            "/TaskTemplate/Resources/Reservations",
-            json!({"MemoryBytes": 10_485_760}),
-        ),
+        ("--limit-cpu 2", "/TaskTemplate/Resources/Limits", json!({"NanoCPUs": 2_000_000_000, "MemoryBytes": 67_108_864})),
+        ("--limit-memory 0", "/TaskTemplate/Resources/Limits", json!({"NanoCPUs": 1_500_000_000})),
+        ("--reserve-memory 10m", "/TaskTemplate/Resources/Reservations", json!({"MemoryBytes": 10_485_760})),
         (
             "--restart-delay 3s",
             "/TaskTemplate/RestartPolicy",
             json!({"Condition": "on-failure", "MaxAttempts": 3, "Delay": 3_000_000_000_i64}),
         ),
-        (
-            "--constraint-add 0==0 --constraint-rm a==b",
-            "/TaskTemplate/Placement/Constraints",
-            json!(["0==0", "c==d"]),
-        ),
+        ("--constraint-add 0==0 --constraint-rm a==b", "/TaskTemplate/Placement/Constraints", json!(["0==0", "c==d"])),
         (
             "--placement-pref-add spread=c --placement-pref-rm spread=a",
             "/TaskTemplate/Placement/Preferences",
             json!([{"Spread": {"SpreadDescriptor": "b"}}, {"Spread": {"SpreadDescriptor": "c"}}]),
         ),
-        (
-            "--replicas-max-per-node 0",
-            "/TaskTemplate/Placement/MaxReplicas",
-            json!(null),
-        ),
-        (
-            "--log-driver none --log-opt a=b",
-            "/TaskTemplate/LogDriver",
-            json!({"Name": "none", "Options": {"a": "b"}}),
-        ),
-        (
-            "--log-opt a=b",
-            "/TaskTemplate/LogDriver",
-            json!({"Name": "json-file", "Options": {"max-size": "1m"}}),
-        ),
+        ("--replicas-max-per-node 0", "/TaskTemplate/Placement/MaxReplicas", json!(null)),
+        ("--log-driver none --log-opt a=b", "/TaskTemplate/LogDriver", json!({"Name": "none", "Options": {"a": "b"}})),
+        ("--log-opt a=b", "/TaskTemplate/LogDriver", json!({"Name": "json-file", "Options": {"max-size": "1m"}})),
         (
             "--publish-add mode=host,target=90,published=9090 --publish-rm 53/udp",
             "/EndpointSpec/Ports",
@@ -463,11 +286,7 @@ fn update_flags_of_the_service() {
             json!([{"Protocol": "udp", "TargetPort": 53, "PublishedPort": 53, "PublishMode": "host"},
                 {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"}]),
         ),
-        (
-            "--image x",
-            "/UpdateConfig",
-            json!({"Parallelism": 2, "MaxFailureRatio": 0.25, "Order": "start-first"}),
-        ),
+        ("--image x", "/UpdateConfig", json!({"Parallelism": 2, "MaxFailureRatio": 0.25, "Order": "start-first"})),
     ] {
         assert_eq!(update(line, pointer), expected, "{line}");
     }
@@ -478,20 +297,8 @@ fn updates_that_do_not_fit_are_refused_in_dockers_words() {
     let mut global = existing();
     global["Mode"] = json!({"Global": {}});
     let refused = |spec: Value, line: &str| updated_from(spec, line).expect_err("is refused");
-    assert_eq!(
-        refused(global, "--replicas 2"),
-        "replicas can only be used with replicated mode"
-    );
-    assert_eq!(
-        refused(existing(), "--mount-add dst=/x --mount-add dst=/x"),
-        "duplicate mount target"
-    );
-    assert_eq!(
-        refused(existing(), "--no-healthcheck --health-retries 2"),
-        "--no-healthcheck conflicts with --health-* options"
-    );
-    assert_eq!(
-        refused(existing(), "--publish-add 80"),
-        "\"--publish-add mode=ingress\" is not supported by this version of Swarm yet"
-    );
+    assert_eq!(refused(global, "--replicas 2"), "replicas can only be used with replicated mode");
+    assert_eq!(refused(existing(), "--mount-add dst=/x --mount-add dst=/x"), "duplicate mount target");
+    assert_eq!(refused(existing(), "--no-healthcheck --health-retries 2"), "--no-healthcheck conflicts with --health-* options");
+    assert_eq!(refused(existing(), "--publish-add 80"), "\"--publish-add mode=ingress\" is not supported by this version of Swarm yet");
 }

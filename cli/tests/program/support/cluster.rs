@@ -46,37 +46,20 @@ fn swarm() -> Value {
 }
 
 fn found(objects: &[Value], word: &str, kind: &str) -> Answer {
-    let name = |object: &Value| {
-        object
-            .pointer("/Spec/Name")
-            .or_else(|| object.pointer("/Description/Hostname"))
-            .cloned()
-            .unwrap_or(Value::Null)
-    };
-    match objects
-        .iter()
-        .find(|object| object["ID"] == word || name(object) == word)
-    {
+    let name =
+        |object: &Value| object.pointer("/Spec/Name").or_else(|| object.pointer("/Description/Hostname")).cloned().unwrap_or(Value::Null);
+    match objects.iter().find(|object| object["ID"] == word || name(object) == word) {
         Some(object) => (200, object.to_string()),
-        None => (
-            404,
-            json!({"message": format!("{kind} {word} not found")}).to_string(),
-        ),
+        None => (404, json!({"message": format!("{kind} {word} not found")}).to_string()),
     }
 }
 
 /// Two services, two nodes, three tasks. `create` and `update` succeed, the registry knows `known`.
 pub(crate) fn daemon() -> Daemon {
     Daemon::new(|call: &Call| {
-        let services = [
-            service('a', "web", json!({"Replicated": {"Replicas": 2}})),
-            service('b', "agent", json!({"Global": {}})),
-        ];
+        let services = [service('a', "web", json!({"Replicated": {"Replicas": 2}})), service('b', "agent", json!({"Global": {}}))];
         let leader = json!({"Leader": true, "Reachability": "reachable", "Addr": "10.0.0.1:2377"});
-        let nodes = [
-            node('x', "host-1", leader),
-            node('y', "host-2", Value::Null),
-        ];
+        let nodes = [node('x', "host-1", leader), node('y', "host-2", Value::Null)];
         let tasks = [task('t', 'a', 1), task('u', 'a', 2)];
         let (method, path) = call.route.split_once(' ').unwrap_or_default();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -93,15 +76,11 @@ pub(crate) fn daemon() -> Daemon {
             ("GET", ["distribution", "known:1", "json"]) => ok(json!({
                 "Descriptor": {"digest": format!("sha256:{}", "0".repeat(64))},
                 "Platforms": [{"architecture": "amd64", "os": "linux"}]})),
-            ("POST", ["services", "create"]) => Some((
-                201,
-                json!({"ID": id('n'), "Warnings": ["careful"]}).to_string(),
-            )),
+            ("POST", ["services", "create"]) => Some((201, json!({"ID": id('n'), "Warnings": ["careful"]}).to_string())),
             ("POST", ["services", _, "update"]) => ok(json!({"Warnings": null})),
-            ("DELETE", ["services" | "nodes", word]) if word.starts_with("no") => Some((
-                404,
-                json!({"message": format!("service {word} not found")}).to_string(),
-            )),
+            ("DELETE", ["services" | "nodes", word]) if word.starts_with("no") => {
+                Some((404, json!({"message": format!("service {word} not found")}).to_string()))
+            }
             ("POST", ["swarm", "init"]) => ok(id('x').into()),
             ("POST" | "DELETE", _) => Some((200, String::new())),
             _ => None,

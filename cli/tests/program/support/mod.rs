@@ -58,13 +58,7 @@ impl Daemon {
 
     /// The calls so far that change something.
     pub(crate) fn writes(&self) -> Vec<Call> {
-        self.calls
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|call| !call.route.starts_with("GET "))
-            .cloned()
-            .collect()
+        self.calls.lock().unwrap().iter().filter(|call| !call.route.starts_with("GET ")).cloned().collect()
     }
 
     /// All calls so far.
@@ -75,14 +69,8 @@ impl Daemon {
     /// The program with this daemon, an empty configuration and the words of `line`, not started yet.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarm"));
-        command
-            .env_clear()
-            .env("DOCKER_CONFIG", self.folder.path())
-            .env("HOME", self.folder.path());
-        command
-            .arg("-H")
-            .arg(format!("unix://{}", self.socket().display()))
-            .args(shlex::split(line).unwrap());
+        command.env_clear().env("DOCKER_CONFIG", self.folder.path()).env("HOME", self.folder.path());
+        command.arg("-H").arg(format!("unix://{}", self.socket().display())).args(shlex::split(line).unwrap());
         command
     }
 
@@ -120,20 +108,12 @@ impl Run {
 
     /// What a run that ends well prints.
     pub(crate) fn ok(out: &str) -> Self {
-        Self {
-            out: out.to_owned(),
-            err: String::new(),
-            code: 0,
-        }
+        Self { out: out.to_owned(), err: String::new(), code: 0 }
     }
 
     /// What a run that fails prints.
     pub(crate) fn failed(code: i32, err: &str) -> Self {
-        Self {
-            out: String::new(),
-            err: format!("{err}\n"),
-            code,
-        }
+        Self { out: String::new(), err: format!("{err}\n"), code }
     }
 }
 
@@ -162,15 +142,9 @@ fn serve(stream: UnixStream, handler: &Handler, log: &Mutex<Vec<Call>>) {
         let (method, rest) = line.split_once(' ').unwrap();
         let target = rest.split(' ').next().unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = path
-            .strip_prefix("/v")
-            .and_then(|path| path.find('/').map(|at| &path[at..]))
-            .unwrap_or(path);
-        let call = Call {
-            route: format!("{method} {path}"),
-            query: query.to_owned(),
-            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-        };
+        let path = path.strip_prefix("/v").and_then(|path| path.find('/').map(|at| &path[at..])).unwrap_or(path);
+        let call =
+            Call { route: format!("{method} {path}"), query: query.to_owned(), body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
         let (status, text) = if path == "/_ping" {
             (200, "OK".to_owned())
         } else {
@@ -180,13 +154,9 @@ fn serve(stream: UnixStream, handler: &Handler, log: &Mutex<Vec<Call>>) {
         };
         let length = text.len();
         let text = if method == "HEAD" { "" } else { &text };
-        let head = format!(
-            "HTTP/1.1 {status} X\r\nApi-Version: 1.50\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        );
-        if writer
-            .write_all(format!("{head}{text}").as_bytes())
-            .is_err()
-        {
+        let head =
+            format!("HTTP/1.1 {status} X\r\nApi-Version: 1.50\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        if writer.write_all(format!("{head}{text}").as_bytes()).is_err() {
             return;
         }
     }

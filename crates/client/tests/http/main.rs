@@ -12,10 +12,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use serde_json::{Value, json};
 use server::{Server, authority};
-use swarm_client::{
-    ApiVersion, Client, ClientError, ClientOptions, ConnectError, Endpoint, TlsMaterial, Transport,
-    dial,
-};
+use swarm_client::{ApiVersion, Client, ClientError, ClientOptions, ConnectError, Endpoint, TlsMaterial, Transport, dial};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -36,10 +33,7 @@ async fn version_is_negotiated_once_per_client() {
         assert_eq!(server.pings(), 1);
     }
     let server = Server::unix("1.41");
-    let options = ClientOptions {
-        version: Some("1.30".parse().unwrap()),
-        ..Default::default()
-    };
+    let options = ClientOptions { version: Some("1.30".parse().unwrap()), ..Default::default() };
     let pinned = Client::with_options(server.endpoint(), options);
     let echo: Value = pinned.get("/echo").fetch().await.unwrap();
     assert_eq!(echo["path"], "/v1.30/echo");
@@ -50,13 +44,7 @@ async fn version_is_negotiated_once_per_client() {
 async fn ping_tells_what_the_daemon_is() {
     let server = Server::unix("1.44");
     let ping = server.client().ping().await.unwrap();
-    assert_eq!(
-        ping.api_version,
-        Some(ApiVersion {
-            major: 1,
-            minor: 44
-        })
-    );
+    assert_eq!(ping.api_version, Some(ApiVersion { major: 1, minor: 44 }));
     assert_eq!(ping.os_type, "linux");
     assert_eq!(ping.swarm, "active/manager");
     assert!(!ping.experimental);
@@ -65,13 +53,7 @@ async fn ping_tells_what_the_daemon_is() {
 #[tokio::test]
 async fn requests_carry_query_headers_and_body() {
     let server = Server::unix("1.51");
-    let options = ClientOptions {
-        headers: vec![
-            ("X-Custom".into(), "1".into()),
-            ("bad name".into(), "x".into()),
-        ],
-        ..Default::default()
-    };
+    let options = ClientOptions { headers: vec![("X-Custom".into(), "1".into()), ("bad name".into(), "x".into())], ..Default::default() };
     let client = Client::with_options(server.endpoint(), options);
     let echo: Value = client
         .post("/services/create")
@@ -83,46 +65,22 @@ async fn requests_carry_query_headers_and_body() {
         .await
         .unwrap();
     assert_eq!(echo["method"], "POST");
-    assert_eq!(
-        echo["query"],
-        "filters=%7B%22a%20b%22%3A%5B%22c%26d%3D%C3%A9%22%5D%7D&version=7"
-    );
+    assert_eq!(echo["query"], "filters=%7B%22a%20b%22%3A%5B%22c%26d%3D%C3%A9%22%5D%7D&version=7");
     assert_eq!(echo["headers"]["x-registry-auth"], "abc");
     assert_eq!(echo["headers"]["x-custom"], "1");
     assert_eq!(echo["headers"]["content-type"], "application/json");
-    assert_eq!(
-        echo["headers"]["user-agent"],
-        concat!("swarm/", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(echo["headers"]["user-agent"], concat!("swarm/", env!("CARGO_PKG_VERSION")));
     assert_eq!(echo["body"], r#"{"Name":"web"}"#);
 
     let empty: Value = client.post("/x").fetch().await.unwrap();
     assert_eq!(empty["headers"]["content-type"], "text/plain");
-    let put: Value = client
-        .put("/x")
-        .body_of("application/x-tar", "tar")
-        .fetch()
-        .await
-        .unwrap();
-    assert_eq!(
-        (&put["method"], &put["body"]),
-        (&json!("PUT"), &json!("tar"))
-    );
-    let delete: Value = client
-        .delete("/x")
-        .query("force", "1")
-        .fetch()
-        .await
-        .unwrap();
+    let put: Value = client.put("/x").body_of("application/x-tar", "tar").fetch().await.unwrap();
+    assert_eq!((&put["method"], &put["body"]), (&json!("PUT"), &json!("tar")));
+    let delete: Value = client.delete("/x").query("force", "1").fetch().await.unwrap();
     assert_eq!(delete["method"], "DELETE");
     let plain: Value = client.get("/x").unversioned().fetch().await.unwrap();
     assert_eq!(plain["path"], "/x");
-    let mistake = client
-        .get("/x")
-        .header("a b", "c")
-        .send()
-        .await
-        .unwrap_err();
+    let mistake = client.get("/x").header("a b", "c").send().await.unwrap_err();
     assert!(matches!(mistake, ClientError::Invalid(_)));
 }
 
@@ -139,21 +97,9 @@ async fn refusals_are_the_daemons_words() {
     let server = Server::unix("1.51");
     let client = server.client();
     for (path, status, text) in [
-        (
-            "/error/json",
-            404,
-            "Error response from daemon: no such service: x",
-        ),
-        (
-            "/error/text",
-            500,
-            "Error response from daemon: plain trouble",
-        ),
-        (
-            "/error/silent",
-            503,
-            "Error response from daemon: API returned a 503 (Service Unavailable) but provided no error-message",
-        ),
+        ("/error/json", 404, "Error response from daemon: no such service: x"),
+        ("/error/text", 500, "Error response from daemon: plain trouble"),
+        ("/error/silent", 503, "Error response from daemon: API returned a 503 (Service Unavailable) but provided no error-message"),
         ("/error/charset", 409, "Error response from daemon: taken"),
     ] {
         let error = client.get(path).send().await.unwrap_err();
@@ -169,10 +115,7 @@ async fn refusals_are_the_daemons_words() {
          http://api.swarm.localhost/v1.51/error/empty, check if the server supports the requested API version"
     );
     let garbled = client.get("/error/garbled").send().await.unwrap_err();
-    assert!(
-        garbled.to_string().starts_with("Error reading JSON: "),
-        "{garbled}"
-    );
+    assert!(garbled.to_string().starts_with("Error reading JSON: "), "{garbled}");
     let wrong = client.get("/text").fetch::<Value>().await.unwrap_err();
     assert!(matches!(wrong, ClientError::Json(_)));
 }
@@ -180,13 +123,7 @@ async fn refusals_are_the_daemons_words() {
 #[tokio::test]
 async fn bodies_stream_as_they_are_sent() {
     let server = Server::unix("1.51");
-    let mut stream = server
-        .client()
-        .get("/stream")
-        .send()
-        .await
-        .unwrap()
-        .stream();
+    let mut stream = server.client().get("/stream").send().await.unwrap().stream();
     for piece in ["one\n", "two\n"] {
         // The server sends the next piece only after we took this one.
         assert_eq!(stream.next().await.unwrap().unwrap(), Bytes::from(piece));
@@ -198,21 +135,11 @@ async fn bodies_stream_as_they_are_sent() {
 #[tokio::test]
 async fn streams_that_break_are_errors() {
     let server = Server::unix("1.51");
-    let mut stream = server
-        .client()
-        .get("/stream/broken")
-        .send()
-        .await
-        .unwrap()
-        .stream();
+    let mut stream = server.client().get("/stream/broken").send().await.unwrap().stream();
     assert!(stream.next().await.unwrap().is_ok());
     server.step();
     let error = stream.next().await.unwrap().unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("could not read the response of the daemon: ")
-    );
+    assert!(error.to_string().starts_with("could not read the response of the daemon: "));
 }
 
 #[tokio::test]
@@ -237,13 +164,7 @@ async fn connections_can_be_taken_over() {
     assert_eq!(text, "got ping");
 
     let refused = client.get("/text").upgrade("tcp").await.unwrap_err();
-    assert!(matches!(
-        refused,
-        ClientError::NotUpgraded {
-            status: StatusCode::OK,
-            ..
-        }
-    ));
+    assert!(matches!(refused, ClientError::NotUpgraded { status: StatusCode::OK, .. }));
 }
 
 #[tokio::test]
@@ -254,46 +175,25 @@ async fn raw_connections_speak_what_the_caller_says() {
     raw.shutdown().await.unwrap();
     let mut text = String::new();
     raw.read_to_string(&mut text).await.unwrap();
-    assert!(
-        text.starts_with("HTTP/1.0 200 OK") && text.ends_with("some text"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.0 200 OK") && text.ends_with("some text"), "{text}");
 }
 
 #[tokio::test]
 async fn missing_daemons_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("none.sock");
-    let error = Client::new(Endpoint::unix(&path))
-        .get("/x")
-        .send()
-        .await
-        .unwrap_err();
+    let error = Client::new(Endpoint::unix(&path)).get("/x").send().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!(
-            "Cannot connect to the Docker daemon at unix://{}. Is the docker daemon running?",
-            path.display()
-        )
+        format!("Cannot connect to the Docker daemon at unix://{}. Is the docker daemon running?", path.display())
     );
-    assert!(matches!(
-        error,
-        ClientError::Connect(ConnectError::Unreachable { .. })
-    ));
+    assert!(matches!(error, ClientError::Connect(ConnectError::Unreachable { .. })));
 
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let error = Client::new(Endpoint::parse(&free.to_string(), None).unwrap())
-        .ping()
-        .await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = Client::new(Endpoint::parse(&free.to_string(), None).unwrap()).ping().await;
     assert_eq!(
         error.unwrap_err().to_string(),
-        format!(
-            "Cannot connect to the Docker daemon at tcp://{free}. Is the docker daemon running?"
-        )
+        format!("Cannot connect to the Docker daemon at tcp://{free}. Is the docker daemon running?")
     );
 }
 
@@ -303,21 +203,14 @@ async fn sockets_of_others_say_so() {
         endpoint: "unix:///s".into(),
         source: std::sync::Arc::new(io::Error::from(io::ErrorKind::PermissionDenied)),
     };
-    assert_eq!(
-        denied.to_string(),
-        "permission denied while trying to connect to the Docker daemon socket at unix:///s: permission denied"
-    );
+    assert_eq!(denied.to_string(), "permission denied while trying to connect to the Docker daemon socket at unix:///s: permission denied");
 }
 
 #[tokio::test]
 async fn broken_servers_are_told_from_missing_ones() {
-    for (reply, reason) in [
-        ("", "EOF"),
-        (
-            "garbage\r\n\r\n",
-            "malformed HTTP response.\n* Are you trying to connect to a TLS-enabled daemon without TLS?",
-        ),
-    ] {
+    for (reply, reason) in
+        [("", "EOF"), ("garbage\r\n\r\n", "malformed HTTP response.\n* Are you trying to connect to a TLS-enabled daemon without TLS?")]
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -328,10 +221,7 @@ async fn broken_servers_are_told_from_missing_ones() {
         });
         let client = Client::new(Endpoint::parse(&address.to_string(), None).unwrap());
         let error = client.ping().await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("error during connect: Head \"http://{address}/_ping\": {reason}")
-        );
+        assert_eq!(error.to_string(), format!("error during connect: Head \"http://{address}/_ping\": {reason}"));
         server.await.unwrap();
     }
 }
@@ -347,78 +237,32 @@ async fn tls_needs_the_right_certificates() {
         key: Some(authority.client_key.clone()),
         skip_verify: false,
     };
-    let echo: Value = tls_of(both.clone(), &address)
-        .get("/echo")
-        .fetch()
-        .await
-        .unwrap();
+    let echo: Value = tls_of(both.clone(), &address).get("/echo").fetch().await.unwrap();
     assert_eq!(echo["path"], "/v1.51/echo");
 
-    let unknown = TlsMaterial {
-        ca: Some(server::authority().ca),
-        ..both.clone()
-    };
-    let error = tls_of(unknown.clone(), &address)
-        .ping()
-        .await
-        .unwrap_err()
-        .to_string();
+    let unknown = TlsMaterial { ca: Some(server::authority().ca), ..both.clone() };
+    let error = tls_of(unknown.clone(), &address).ping().await.unwrap_err().to_string();
     assert_eq!(
         error,
-        format!(
-            "error during connect: tcp://{address}: tls: failed to verify certificate: x509: certificate signed by unknown authority"
-        )
+        format!("error during connect: tcp://{address}: tls: failed to verify certificate: x509: certificate signed by unknown authority")
     );
-    let loose = TlsMaterial {
-        skip_verify: true,
-        ..unknown
-    };
+    let loose = TlsMaterial { skip_verify: true, ..unknown };
     assert!(tls_of(loose, &address).ping().await.is_ok());
 
-    let anonymous = TlsMaterial {
-        cert: None,
-        key: None,
-        ..both.clone()
-    };
-    let error = tls_of(anonymous, &address)
-        .ping()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("check your TLS client certification settings"),
-        "{error}"
-    );
+    let anonymous = TlsMaterial { cert: None, key: None, ..both.clone() };
+    let error = tls_of(anonymous, &address).ping().await.unwrap_err().to_string();
+    assert!(error.contains("check your TLS client certification settings"), "{error}");
 
-    let half = TlsMaterial {
-        key: None,
-        ..both.clone()
-    };
+    let half = TlsMaterial { key: None, ..both.clone() };
     let error = tls_of(half, &address).ping().await.unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "a TLS client certificate and its key must be given together"
-    );
-    let junk = TlsMaterial {
-        ca: Some(b"junk".to_vec()),
-        ..both.clone()
-    };
+    assert_eq!(error, "a TLS client certificate and its key must be given together");
+    let junk = TlsMaterial { ca: Some(b"junk".to_vec()), ..both.clone() };
     let error = tls_of(junk, &address).ping().await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("could not load the certificate authorities: "),
-        "{error}"
-    );
+    assert!(error.starts_with("could not load the certificate authorities: "), "{error}");
 
     let plain = Server::tcp("1.51").await;
-    let error = tls_of(both, &plain.address())
-        .ping()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.ends_with("http: server gave HTTP response to HTTPS client"),
-        "{error}"
-    );
+    let error = tls_of(both, &plain.address()).ping().await.unwrap_err().to_string();
+    assert!(error.ends_with("http: server gave HTTP response to HTTPS client"), "{error}");
 }
 
 #[tokio::test]
@@ -426,10 +270,7 @@ async fn plain_client_of_a_tls_server_gets_a_hint() {
     let server = Server::tls("1.51", &authority()).await;
     let client = Client::new(Endpoint::parse(&server.address(), None).unwrap());
     let error = client.ping().await.unwrap_err();
-    assert!(
-        error.to_string().contains("without TLS?") || error.to_string().ends_with("EOF"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("without TLS?") || error.to_string().ends_with("EOF"), "{error}");
 }
 
 #[tokio::test]
@@ -445,15 +286,9 @@ async fn dropped_requests_end() {
 
 #[test]
 fn keys_stay_out_of_debug_output() {
-    let material = TlsMaterial {
-        key: Some(b"SECRET".to_vec()),
-        ..Default::default()
-    };
+    let material = TlsMaterial { key: Some(b"SECRET".to_vec()), ..Default::default() };
     let endpoint = Endpoint::parse("tcp://h", Some(material)).unwrap();
     assert!(matches!(endpoint.transport, Transport::Tcp { .. }));
     let shown = format!("{endpoint:?}");
-    assert!(
-        !shown.contains("SECRET") && !shown.contains("83, 69"),
-        "{shown}"
-    );
+    assert!(!shown.contains("SECRET") && !shown.contains("83, 69"), "{shown}");
 }

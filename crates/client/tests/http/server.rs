@@ -68,12 +68,7 @@ impl Server {
                 tokio::spawn(serve(stream, Arc::clone(&state)));
             }
         });
-        Server {
-            shared,
-            endpoint: Endpoint::unix(path),
-            address: String::new(),
-            _dir: Some(dir),
-        }
+        Server { shared, endpoint: Endpoint::unix(path), address: String::new(), _dir: Some(dir) }
     }
 
     /// A server on a TCP port.
@@ -109,12 +104,7 @@ impl Server {
             }
         });
         let endpoint = Endpoint::parse(&format!("tcp://{address}"), None).unwrap();
-        Server {
-            shared,
-            endpoint,
-            address,
-            _dir: None,
-        }
+        Server { shared, endpoint, address, _dir: None }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -149,10 +139,7 @@ impl Server {
 }
 
 fn shared(version: &str) -> Arc<Shared> {
-    Arc::new(Shared {
-        version: version.into(),
-        ..Default::default()
-    })
+    Arc::new(Shared { version: version.into(), ..Default::default() })
 }
 
 async fn serve<S>(stream: S, shared: Arc<Shared>)
@@ -165,10 +152,7 @@ where
         async move { Ok::<_, Infallible>(answer(request, shared).await) }
     });
     // Clients that go away are part of the tests.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
@@ -190,16 +174,8 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response
             headers.insert("Swarm", "active/manager".parse().unwrap());
             response
         }
-        "/error/json" => reply(
-            404,
-            "application/json",
-            r#"{"message":"no such service: x"}"#,
-        ),
-        "/error/charset" => reply(
-            409,
-            "application/json; charset=utf-8",
-            r#"{"message":" taken "}"#,
-        ),
+        "/error/json" => reply(404, "application/json", r#"{"message":"no such service: x"}"#),
+        "/error/charset" => reply(409, "application/json; charset=utf-8", r#"{"message":" taken "}"#),
         "/error/text" => reply(500, "text/plain", "plain trouble\n"),
         "/error/silent" => reply(503, "application/json", "{}"),
         "/error/empty" => reply(500, "application/json", ""),
@@ -213,10 +189,7 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response
                 let mut stream = TokioIo::new(upgrade.await.unwrap());
                 let mut text = String::new();
                 stream.read_to_string(&mut text).await.unwrap();
-                stream
-                    .write_all(format!("got {text}").as_bytes())
-                    .await
-                    .unwrap();
+                stream.write_all(format!("got {text}").as_bytes()).await.unwrap();
                 stream.shutdown().await.unwrap();
             });
             Response::builder()
@@ -243,11 +216,8 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response
 async fn echo(request: Request<Incoming>) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
     let received = incoming.collect().await.unwrap().to_bytes();
-    let headers: BTreeMap<String, String> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_string()))
-        .collect();
+    let headers: BTreeMap<String, String> =
+        parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_string())).collect();
     let seen = json!({
         "method": parts.method.as_str(),
         "path": parts.uri.path(),
@@ -267,38 +237,24 @@ fn streamed(shared: Arc<Shared>, whole: bool) -> Response<Body> {
                 (0, _) => Ok(Frame::data(Bytes::from("one\n"))),
                 (1, _) => {
                     shared.steps.0.acquire().await.unwrap().forget();
-                    if whole {
-                        Ok(Frame::data(Bytes::from("two\n")))
-                    } else {
-                        Err(std::io::Error::other("broken on purpose"))
-                    }
+                    if whole { Ok(Frame::data(Bytes::from("two\n"))) } else { Err(std::io::Error::other("broken on purpose")) }
                 }
                 _ => return None,
             };
             Some((piece, sent + 1))
         }
     });
-    Response::new(BodyExt::boxed(StreamBody::new(
-        Box::pin(pieces) as PieceStream
-    )))
+    Response::new(BodyExt::boxed(StreamBody::new(Box::pin(pieces) as PieceStream)))
 }
 
-type PieceStream = std::pin::Pin<
-    Box<dyn futures_util::Stream<Item = std::io::Result<Frame<Bytes>>> + Send + Sync>,
->;
+type PieceStream = std::pin::Pin<Box<dyn futures_util::Stream<Item = std::io::Result<Frame<Bytes>>> + Send + Sync>>;
 
 fn reply(status: u16, content_type: &str, text: &str) -> Response<Body> {
-    Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, content_type)
-        .body(body(text))
-        .unwrap()
+    Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body(text)).unwrap()
 }
 
 fn body(text: &str) -> Body {
-    Full::new(Bytes::copy_from_slice(text.as_bytes()))
-        .map_err(|never| match never {})
-        .boxed()
+    Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed()
 }
 
 /// Certificates for a server on this machine and a client, of one authority.
@@ -325,26 +281,15 @@ pub(crate) fn authority() -> Authority {
     };
     let (server_cert, server_key) = sign("127.0.0.1");
     let (client_cert, client_key) = sign("client");
-    Authority {
-        ca,
-        server_cert,
-        server_key,
-        client_cert,
-        client_key,
-    }
+    Authority { ca, server_cert, server_key, client_cert, client_key }
 }
 
 impl Authority {
     fn acceptor(&self) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(&self.ca).unwrap())
-            .unwrap();
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .build()
-                .unwrap();
+        roots.add(CertificateDer::from_pem_slice(&self.ca).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()

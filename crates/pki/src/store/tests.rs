@@ -14,11 +14,7 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = CertStore::new(folder.path());
-        Self {
-            ca: RootCa::create(SystemTime::now()).unwrap(),
-            folder,
-            store,
-        }
+        Self { ca: RootCa::create(SystemTime::now()).unwrap(), folder, store }
     }
 
     /// A node with the roots and a pair in its store.
@@ -32,16 +28,9 @@ impl World {
 
     fn credentials(&self, node_id: &str) -> Credentials {
         let key = NodeKey::generate().unwrap();
-        let subject = NodeSubject {
-            node_id,
-            role: Role::Worker,
-            cluster_id: "c",
-        };
+        let subject = NodeSubject { node_id, role: Role::Worker, cluster_id: "c" };
         let csr = key.csr_pem().unwrap();
-        let chain = self
-            .ca
-            .sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now())
-            .unwrap();
+        let chain = self.ca.sign_csr(&csr, subject, NODE_VALIDITY_DEFAULT, SystemTime::now()).unwrap();
         Credentials::new(&chain, key).unwrap()
     }
 
@@ -72,18 +61,8 @@ fn what_is_saved_is_loaded() {
     let (world, pair) = World::member();
     assert!(same(&world.loaded().credentials, &pair));
     assert_eq!(world.loaded().roots.pem(), world.ca.cert_pem());
-    assert_eq!(
-        world.files(),
-        [
-            "swarm-node.crt 644",
-            "swarm-node.key 600",
-            "swarm-root-ca.crt 644"
-        ]
-    );
-    let dir_mode = fs::metadata(world.store.dir())
-        .unwrap()
-        .permissions()
-        .mode();
+    assert_eq!(world.files(), ["swarm-node.crt 644", "swarm-node.key 600", "swarm-root-ca.crt 644"]);
+    let dir_mode = fs::metadata(world.store.dir()).unwrap().permissions().mode();
     assert_eq!(dir_mode & 0o777, 0o700);
 }
 
@@ -96,16 +75,10 @@ fn a_stop_after_any_step_leaves_a_whole_pair() {
             world.store.perform(*step, &new).unwrap();
         }
         let expected = if steps_done == 0 { &old } else { &new };
-        assert!(
-            same(&world.loaded().credentials, expected),
-            "after {steps_done} steps"
-        );
+        assert!(same(&world.loaded().credentials, expected), "after {steps_done} steps");
 
         world.store.settle().unwrap();
-        assert!(
-            same(&world.loaded().credentials, expected),
-            "after {steps_done} steps"
-        );
+        assert!(same(&world.loaded().credentials, expected), "after {steps_done} steps");
         assert_eq!(world.files().len(), 3);
         world.store.settle().unwrap();
     }
@@ -191,24 +164,12 @@ fn a_mixed_pair_without_a_staged_one_is_refused() {
     let other = world.credentials("other");
     fs::write(world.store.path(KEY), other.key().pem()).unwrap();
     let error = world.store.load().unwrap_err();
-    assert!(matches!(
-        error,
-        StoreError::Credentials {
-            source: CredentialsError::KeyMismatch,
-            ..
-        }
-    ));
+    assert!(matches!(error, StoreError::Credentials { source: CredentialsError::KeyMismatch, .. }));
 }
 
 #[test]
 fn missing_and_damaged_files_are_named() {
-    for (name, content) in [
-        (ROOTS, None),
-        (CERT, None),
-        (KEY, None),
-        (KEY, Some("x")),
-        (CERT, Some("x")),
-    ] {
+    for (name, content) in [(ROOTS, None), (CERT, None), (KEY, None), (KEY, Some("x")), (CERT, Some("x"))] {
         let (world, _) = World::member();
         match content {
             None => fs::remove_file(world.store.path(name)).unwrap(),

@@ -42,10 +42,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub async fn open_with(
-        backend: Box<dyn LogBackend>,
-        keys: &Keys,
-    ) -> Result<RaftLog<C>, LogError> {
+    pub async fn open_with(backend: Box<dyn LogBackend>, keys: &Keys) -> Result<RaftLog<C>, LogError> {
         let path = backend.path().to_path_buf();
         Self::open_blocking(path, keys, move |_| Ok(backend)).await
     }
@@ -67,16 +64,9 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
 }
 
 /// Checks the log and starts its writer.
-fn start<C: RaftTypeConfig<NodeId = u64>>(
-    backend: Box<dyn LogBackend>,
-    sealer: Sealer,
-) -> Result<RaftLog<C>, LogError> {
+fn start<C: RaftTypeConfig<NodeId = u64>>(backend: Box<dyn LogBackend>, sealer: Sealer) -> Result<RaftLog<C>, LogError> {
     let path = backend.path().to_path_buf();
-    let stored = Stored {
-        backend: backend.as_ref(),
-        sealer: &sealer,
-        path: &path,
-    };
+    let stored = Stored { backend: backend.as_ref(), sealer: &sealer, path: &path };
     stored.check_layout()?;
     let vote = stored.meta(MetaKey::Vote)?;
     let purged: Option<LogId<u64>> = stored.meta(MetaKey::Purged)?;
@@ -98,23 +88,13 @@ fn start<C: RaftTypeConfig<NodeId = u64>>(
         failed: None,
         path: path.clone(),
     };
-    std::thread::Builder::new()
-        .name("raftlog-writer".to_owned())
-        .spawn(move || writer.run())
-        .map_err(|source| LogError::File {
-            doing: "start the writer thread of",
-            path: path.clone(),
-            source,
-        })?;
+    std::thread::Builder::new().name("raftlog-writer".to_owned()).spawn(move || writer.run()).map_err(|source| LogError::File {
+        doing: "start the writer thread of",
+        path: path.clone(),
+        source,
+    })?;
     Ok(RaftLog {
-        reader: LogReader {
-            shared: Arc::new(Shared {
-                backend,
-                sealer,
-                path,
-                view: Mutex::new(view),
-            }),
-        },
+        reader: LogReader { shared: Arc::new(Shared { backend, sealer, path, view: Mutex::new(view) }) },
         requests,
         status,
         appends: 0,
@@ -147,15 +127,9 @@ impl Stored<'_> {
         };
         match found.split_first() {
             Some((&LAYOUT, key_id)) if key_id == self.sealer.key_id() => Ok(()),
-            Some((&LAYOUT, key_id)) if key_id.len() == size_of::<KeyId>() => {
-                Err(LogError::WrongKey { path: path() })
-            }
+            Some((&LAYOUT, key_id)) if key_id.len() == size_of::<KeyId>() => Err(LogError::WrongKey { path: path() }),
             Some((&LAYOUT, _)) | None => Err(self.corrupt(MetaKey::Layout)),
-            Some((&found, _)) => Err(LogError::Layout {
-                found,
-                known: LAYOUT,
-                path: path(),
-            }),
+            Some((&found, _)) => Err(LogError::Layout { found, known: LAYOUT, path: path() }),
         }
     }
 
@@ -163,23 +137,13 @@ impl Stored<'_> {
         let Some(sealed) = self.backend.get_meta(key)? else {
             return Ok(None);
         };
-        let plain = self
-            .sealer
-            .open(Label::single(kind_of(key)), &sealed)
-            .map_err(|_| self.corrupt(key))?;
-        let value = codec::decode(&plain).map_err(|source| LogError::DecodeMeta {
-            record: key,
-            path: self.path.to_path_buf(),
-            source,
-        })?;
+        let plain = self.sealer.open(Label::single(kind_of(key)), &sealed).map_err(|_| self.corrupt(key))?;
+        let value = codec::decode(&plain).map_err(|source| LogError::DecodeMeta { record: key, path: self.path.to_path_buf(), source })?;
         Ok(Some(value))
     }
 
     /// Reads all entries after the purged ones: they must be without a gap and authentic.
-    fn check_entries<C: RaftTypeConfig<NodeId = u64>>(
-        &self,
-        purged: Option<LogId<u64>>,
-    ) -> Result<LogView<C::Entry>, LogError> {
+    fn check_entries<C: RaftTypeConfig<NodeId = u64>>(&self, purged: Option<LogId<u64>>) -> Result<LogView<C::Entry>, LogError> {
         let mut view = LogView::new(purged);
         let mut expected = purged.map_or(0, |purged| purged.index + 1);
         let mut more = true;
@@ -191,11 +155,8 @@ impl Stored<'_> {
                     return Err(hole(expected, Some(record.index), self.path));
                 }
                 expected += 1;
-                let stored = TailEntry {
-                    entry: open_entry::<C>(self.sealer, record, self.path)?,
-                    encoded_bytes: record.bytes.len(),
-                    write: 0,
-                };
+                let stored =
+                    TailEntry { entry: open_entry::<C>(self.sealer, record, self.path)?, encoded_bytes: record.bytes.len(), write: 0 };
                 view.append([stored], 0);
             }
         }
@@ -206,9 +167,6 @@ impl Stored<'_> {
     }
 
     fn corrupt(&self, record: MetaKey) -> LogError {
-        LogError::CorruptMeta {
-            record,
-            path: self.path.to_path_buf(),
-        }
+        LogError::CorruptMeta { record, path: self.path.to_path_buf() }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
-    AnyError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader,
-    RaftTypeConfig, StorageError, StorageIOError, Vote,
+    AnyError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, RaftTypeConfig, StorageError,
+    StorageIOError, Vote,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,19 +27,11 @@ where
         &mut self,
         range: RB,
     ) -> Result<Vec<C::Entry>, StorageError<u64>> {
-        self.read(half_open(&range), usize::MAX)
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Read, &error))
+        self.read(half_open(&range), usize::MAX).await.map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Read, &error))
     }
 
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Vec<C::Entry>, StorageError<u64>> {
-        self.read(start..end, REPLICATION_BYTES_MAX)
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Read, &error))
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<C::Entry>, StorageError<u64>> {
+        self.read(start..end, REPLICATION_BYTES_MAX).await.map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Read, &error))
     }
 }
 
@@ -55,11 +47,7 @@ where
         self.reader.try_get_log_entries(range).await
     }
 
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Vec<C::Entry>, StorageError<u64>> {
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<C::Entry>, StorageError<u64>> {
         self.reader.limited_get_log_entries(start, end).await
     }
 }
@@ -73,10 +61,7 @@ where
 
     async fn get_log_state(&mut self) -> Result<LogState<C>, StorageError<u64>> {
         let view = self.reader.shared.view();
-        Ok(LogState {
-            last_purged_log_id: view.purged(),
-            last_log_id: view.last(),
-        })
+        Ok(LogState { last_purged_log_id: view.purged(), last_log_id: view.last() })
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
@@ -84,9 +69,7 @@ where
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
-        self.write_vote(vote)
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Vote, ErrorVerb::Write, &error))?;
+        self.write_vote(vote).await.map_err(|error| storage_error(ErrorSubject::Vote, ErrorVerb::Write, &error))?;
         self.vote = Some(*vote);
         Ok(())
     }
@@ -97,24 +80,11 @@ where
 
     /// Travels with the next sync: after a crash an older one is read back, and the entries between
     /// are applied once the leader says again that they are committed.
-    async fn save_committed(
-        &mut self,
-        committed: Option<LogId<u64>>,
-    ) -> Result<(), StorageError<u64>> {
+    async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), StorageError<u64>> {
         if let Some(log_id) = committed {
-            let write = Write::Meta {
-                key: MetaKey::Committed,
-                sealed: self.seal_meta(MetaKey::Committed, &log_id),
-            };
-            let permit = self
-                .reserve()
-                .await
-                .map_err(|error| storage_error(ErrorSubject::Store, ErrorVerb::Write, &error))?;
-            permit.send(Request {
-                write,
-                durable: false,
-                done: None,
-            });
+            let write = Write::Meta { key: MetaKey::Committed, sealed: self.seal_meta(MetaKey::Committed, &log_id) };
+            let permit = self.reserve().await.map_err(|error| storage_error(ErrorSubject::Store, ErrorVerb::Write, &error))?;
+            permit.send(Request { write, durable: false, done: None });
             self.committed = committed;
         }
         Ok(())
@@ -124,52 +94,31 @@ where
         Ok(self.committed)
     }
 
-    async fn append<I>(
-        &mut self,
-        entries: I,
-        callback: LogFlushed<C>,
-    ) -> Result<(), StorageError<u64>>
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<C>) -> Result<(), StorageError<u64>>
     where
         I: IntoIterator<Item = C::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
         // What is purged is applied and in a snapshot; being given it again changes nothing.
         let purged = self.reader.shared.view().purged();
-        let entries = entries
-            .into_iter()
-            .filter(|entry| Some(entry.get_log_id().index) > purged.map(|purged| purged.index))
-            .collect();
-        self.append_entries(entries, callback)
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Write, &error))
+        let entries = entries.into_iter().filter(|entry| Some(entry.get_log_id().index) > purged.map(|purged| purged.index)).collect();
+        self.append_entries(entries, callback).await.map_err(|error| storage_error(ErrorSubject::Logs, ErrorVerb::Write, &error))
     }
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
-        self.truncate_from(log_id.index)
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Log(log_id), ErrorVerb::Delete, &error))
+        self.truncate_from(log_id.index).await.map_err(|error| storage_error(ErrorSubject::Log(log_id), ErrorVerb::Delete, &error))
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
         if self.reader.shared.view().purged() >= Some(log_id) {
             return Ok(());
         }
-        let write = Write::Purge {
-            upto: log_id.index,
-            sealed: self.seal_meta(MetaKey::Purged, &log_id),
-        };
-        let permit = self
-            .reserve()
-            .await
-            .map_err(|error| storage_error(ErrorSubject::Log(log_id), ErrorVerb::Delete, &error))?;
+        let write = Write::Purge { upto: log_id.index, sealed: self.seal_meta(MetaKey::Purged, &log_id) };
+        let permit = self.reserve().await.map_err(|error| storage_error(ErrorSubject::Log(log_id), ErrorVerb::Delete, &error))?;
         // Hidden before it is deleted. Not waited for: a crash that loses the purge loses no entry
         // either, as the writer deletes after the purge is durable.
         self.reader.shared.view().purge(log_id);
-        permit.send(Request {
-            write,
-            durable: true,
-            done: None,
-        });
+        permit.send(Request { write, durable: true, done: None });
         Ok(())
     }
 }
@@ -180,11 +129,7 @@ where
     C::Entry: Clone,
 {
     /// Makes the entries readable at once, and calls back when they are durable.
-    async fn append_entries(
-        &mut self,
-        entries: Vec<C::Entry>,
-        callback: LogFlushed<C>,
-    ) -> Result<(), LogError> {
+    async fn append_entries(&mut self, entries: Vec<C::Entry>, callback: LogFlushed<C>) -> Result<(), LogError> {
         let records = self.encode(&entries)?;
         if records.is_empty() {
             callback.log_io_completed(Ok(()));
@@ -192,14 +137,8 @@ where
         }
         let number = self.appends + 1;
         let permit = self.reserve().await?;
-        let tail = entries
-            .into_iter()
-            .zip(&records)
-            .map(|(entry, record)| TailEntry {
-                entry,
-                encoded_bytes: record.bytes.len(),
-                write: number,
-            });
+        let tail =
+            entries.into_iter().zip(&records).map(|(entry, record)| TailEntry { entry, encoded_bytes: record.bytes.len(), write: number });
         let written = self.written.load(Ordering::Acquire);
         self.reader.shared.view().append(tail, written);
         permit.send(Request {
@@ -222,22 +161,13 @@ where
             let index = entry.get_log_id().index;
             match expected {
                 Some(expected) if expected != index => {
-                    return Err(LogError::NotConsecutive {
-                        expected,
-                        given: index,
-                        path: self.reader.shared.path.clone(),
-                    });
+                    return Err(LogError::NotConsecutive { expected, given: index, path: self.reader.shared.path.clone() });
                 }
                 _ => expected = Some(index + 1),
             }
-            let bytes =
-                codec::encode(entry).map_err(|source| LogError::Encode { index, source })?;
+            let bytes = codec::encode(entry).map_err(|source| LogError::Encode { index, source })?;
             if bytes.len() > ENTRY_BYTES_MAX {
-                return Err(LogError::TooLarge {
-                    index,
-                    bytes: bytes.len(),
-                    bytes_max: ENTRY_BYTES_MAX,
-                });
+                return Err(LogError::TooLarge { index, bytes: bytes.len(), bytes_max: ENTRY_BYTES_MAX });
             }
             records.push(StoredRecord { index, bytes });
         }
@@ -256,10 +186,7 @@ where
     }
 
     async fn write_vote(&self, vote: &Vote<u64>) -> Result<(), LogError> {
-        let write = Write::Meta {
-            key: MetaKey::Vote,
-            sealed: self.seal_meta(MetaKey::Vote, vote),
-        };
+        let write = Write::Meta { key: MetaKey::Vote, sealed: self.seal_meta(MetaKey::Vote, vote) };
         let outcome = send(self.reserve().await?, write);
         self.wait(outcome).await
     }
@@ -272,10 +199,7 @@ where
 }
 
 /// Hands a write over that must be durable; the receiver tells when it is.
-fn send(
-    permit: mpsc::Permit<'_, Request>,
-    write: Write,
-) -> oneshot::Receiver<Result<(), Arc<LogError>>> {
+fn send(permit: mpsc::Permit<'_, Request>, write: Write) -> oneshot::Receiver<Result<(), Arc<LogError>>> {
     let (done, outcome) = oneshot::channel();
     permit.send(Request {
         write,
@@ -300,10 +224,6 @@ fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
     start..end
 }
 
-fn storage_error(
-    subject: ErrorSubject<u64>,
-    verb: ErrorVerb,
-    error: &LogError,
-) -> StorageError<u64> {
+fn storage_error(subject: ErrorSubject<u64>, verb: ErrorVerb, error: &LogError) -> StorageError<u64> {
     StorageIOError::new(subject, verb, AnyError::new(error)).into()
 }

@@ -15,9 +15,7 @@ const KEY_BYTES: usize = 8 + 4;
 const LENGTH_BYTES: usize = 8;
 
 /// The rows of a record, in the order in which they must be written.
-pub(super) fn split(
-    record: &StoredRecord,
-) -> impl Iterator<Item = ([u8; KEY_BYTES], Cow<'_, [u8]>)> {
+pub(super) fn split(record: &StoredRecord) -> impl Iterator<Item = ([u8; KEY_BYTES], Cow<'_, [u8]>)> {
     let first_bytes = record.bytes.len().min(CHUNK_BYTES - LENGTH_BYTES);
     let (first, rest) = record.bytes.split_at(first_bytes);
     let rest = (1_u32..).zip(rest.chunks(CHUNK_BYTES));
@@ -65,13 +63,7 @@ pub(super) enum ReadStep {
 
 impl RecordReader {
     /// Takes the next chunk. An error is the index of a record of which a part is missing.
-    pub(super) fn take(
-        &mut self,
-        index: u64,
-        chunk_index: u32,
-        value: &[u8],
-        budget: &mut Budget,
-    ) -> Result<ReadStep, u64> {
+    pub(super) fn take(&mut self, index: u64, chunk_index: u32, value: &[u8], budget: &mut Budget) -> Result<ReadStep, u64> {
         if chunk_index == 0 {
             self.finish()?;
             let (length, first) = value.split_first_chunk::<LENGTH_BYTES>().ok_or(index)?;
@@ -79,19 +71,10 @@ impl RecordReader {
             if !budget.admits(bytes_wanted) {
                 return Ok(ReadStep::Exceeds);
             }
-            self.current = Some(Partial {
-                record: StoredRecord {
-                    index,
-                    bytes: first.to_vec(),
-                },
-                bytes_wanted,
-                next_chunk_index: 1,
-            });
+            self.current = Some(Partial { record: StoredRecord { index, bytes: first.to_vec() }, bytes_wanted, next_chunk_index: 1 });
         } else {
             match &mut self.current {
-                Some(partial)
-                    if partial.record.index == index && partial.next_chunk_index == chunk_index =>
-                {
+                Some(partial) if partial.record.index == index && partial.next_chunk_index == chunk_index => {
                     partial.record.bytes.extend_from_slice(value);
                     partial.next_chunk_index += 1;
                 }
@@ -104,9 +87,7 @@ impl RecordReader {
         }
         let complete = |partial: &mut Partial| partial.record.bytes.len() >= partial.bytes_wanted;
         match self.current.take_if(complete) {
-            Some(partial) if partial.record.bytes.len() == partial.bytes_wanted => {
-                Ok(ReadStep::Completes(partial.record))
-            }
+            Some(partial) if partial.record.bytes.len() == partial.bytes_wanted => Ok(ReadStep::Completes(partial.record)),
             Some(partial) => Err(partial.record.index),
             None => Ok(ReadStep::Goes),
         }
@@ -126,19 +107,12 @@ mod tests {
     use super::*;
 
     fn record(index: u64, len: usize) -> StoredRecord {
-        StoredRecord {
-            index,
-            bytes: vec![index as u8; len],
-        }
+        StoredRecord { index, bytes: vec![index as u8; len] }
     }
 
     /// Rows as the database would return them.
     fn rows(records: &[StoredRecord]) -> Vec<([u8; KEY_BYTES], Vec<u8>)> {
-        let mut rows: Vec<_> = records
-            .iter()
-            .flat_map(split)
-            .map(|(key, value)| (key, value.into_owned()))
-            .collect();
+        let mut rows: Vec<_> = records.iter().flat_map(split).map(|(key, value)| (key, value.into_owned())).collect();
         rows.sort();
         rows
     }
@@ -149,9 +123,7 @@ mod tests {
         let mut records = Vec::new();
         for (key, value) in rows {
             let (index, chunk_index) = parse_key(key).unwrap();
-            if let ReadStep::Completes(record) =
-                reader.take(index, chunk_index, value, &mut budget)?
-            {
+            if let ReadStep::Completes(record) = reader.take(index, chunk_index, value, &mut budget)? {
                 records.push(record);
             }
         }
@@ -161,13 +133,7 @@ mod tests {
 
     #[test]
     fn records_of_any_length_come_together_again() {
-        let lengths = [
-            0,
-            1,
-            CHUNK_BYTES - LENGTH_BYTES,
-            CHUNK_BYTES,
-            5 * CHUNK_BYTES + 3,
-        ];
+        let lengths = [0, 1, CHUNK_BYTES - LENGTH_BYTES, CHUNK_BYTES, 5 * CHUNK_BYTES + 3];
         let records: Vec<_> = (7..).zip(lengths).map(|(i, len)| record(i, len)).collect();
         let rows = rows(&records);
         assert!(rows.iter().all(|(_, value)| value.len() <= CHUNK_BYTES));

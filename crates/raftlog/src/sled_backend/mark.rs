@@ -80,9 +80,7 @@ impl MarkFile {
                 let file = File::options().read(true).write(true).open(path);
                 MarkFile::read(file.map_err(files::failed("open", path))?, path)
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(damaged(path, "it is missing"))
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(damaged(path, "it is missing")),
             Err(error) => Err(files::failed("open", path)(error).into()),
         }
     }
@@ -96,19 +94,10 @@ impl MarkFile {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => continue,
                 Err(error) => return Err(files::failed("read", path)(error).into()),
             }
-            newest = newest
-                .into_iter()
-                .chain(decode(&bytes))
-                .max_by_key(|(sequence, _)| *sequence);
+            newest = newest.into_iter().chain(decode(&bytes)).max_by_key(|(sequence, _)| *sequence);
         }
         let (sequence, written) = newest.ok_or_else(|| damaged(path, "it is not readable"))?;
-        Ok(MarkFile {
-            file,
-            path: path.to_path_buf(),
-            sequence,
-            written,
-            synced: true,
-        })
+        Ok(MarkFile { file, path: path.to_path_buf(), sequence, written, synced: true })
     }
 
     pub(super) fn written(&self) -> &Mark {
@@ -121,17 +110,13 @@ impl MarkFile {
         if *mark != self.written {
             let sequence = self.sequence + 1;
             let position = sequence % SLOTS * SLOT_DISTANCE;
-            self.file
-                .write_all_at(&encode(sequence, mark), position)
-                .map_err(files::failed("write", &self.path))?;
+            self.file.write_all_at(&encode(sequence, mark), position).map_err(files::failed("write", &self.path))?;
             self.sequence = sequence;
             self.written = *mark;
             self.synced = false;
         }
         if durable && !self.synced {
-            self.file
-                .sync_data()
-                .map_err(files::failed("sync", &self.path))?;
+            self.file.sync_data().map_err(files::failed("sync", &self.path))?;
             self.synced = true;
         }
         Ok(())
@@ -180,11 +165,7 @@ fn checksum(body: &[u8]) -> [u8; 16] {
 }
 
 fn damaged(path: &Path, reason: &str) -> LogError {
-    LogError::Damaged {
-        doing: "read the mark of",
-        path: path.to_path_buf(),
-        reason: reason.to_owned(),
-    }
+    LogError::Damaged { doing: "read the mark of", path: path.to_path_buf(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -192,10 +173,7 @@ mod tests {
     use super::*;
 
     fn mark(index: u64) -> Mark {
-        Mark {
-            last: Some((index, [index as u8; 16])),
-            versions: [index; META_COUNT],
-        }
+        Mark { last: Some((index, [index as u8; 16])), versions: [index; META_COUNT] }
     }
 
     #[test]
@@ -215,10 +193,7 @@ mod tests {
         assert_eq!(*MarkFile::open(&path, true).unwrap().written(), mark(4));
         bytes[20] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert!(matches!(
-            MarkFile::open(&path, true),
-            Err(LogError::Damaged { .. })
-        ));
+        assert!(matches!(MarkFile::open(&path, true), Err(LogError::Damaged { .. })));
     }
 
     #[test]

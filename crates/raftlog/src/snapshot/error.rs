@@ -96,19 +96,13 @@ impl SnapshotError {
     }
 
     pub(super) fn stopped(path: &Path) -> Self {
-        SnapshotError::Stopped {
-            path: path.to_path_buf(),
-        }
+        SnapshotError::Stopped { path: path.to_path_buf() }
     }
 }
 
 impl From<FileError> for SnapshotError {
     fn from(error: FileError) -> Self {
-        SnapshotError::File {
-            doing: error.doing,
-            path: error.path,
-            source: error.source,
-        }
+        SnapshotError::File { doing: error.doing, path: error.path, source: error.source }
     }
 }
 

@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{
-    CHUNK_BYTES, FileId, MAGIC, META_BYTES_MAX, PREAMBLE_BYTES, SnapshotError, chunk_label,
-    meta_label,
-};
+use super::{CHUNK_BYTES, FileId, MAGIC, META_BYTES_MAX, PREAMBLE_BYTES, SnapshotError, chunk_label, meta_label};
 use crate::codec;
 use crate::files;
 use crate::seal::{KeyId, SEAL_OVERHEAD_BYTES, Sealer};
@@ -77,13 +74,8 @@ impl SnapshotReader {
         self.records.step_back(sealed.len());
         let opposite = chunk_label(&self.file_id, self.chunk_index, !last);
         match self.sealer.open(opposite, sealed) {
-            Ok(_) => SnapshotError::WrongLength {
-                path: self.records.path.clone(),
-            },
-            Err(_) => SnapshotError::Corrupt {
-                chunk_index: self.chunk_index,
-                path: self.records.path.clone(),
-            },
+            Ok(_) => SnapshotError::WrongLength { path: self.records.path.clone() },
+            Err(_) => SnapshotError::Corrupt { chunk_index: self.chunk_index, path: self.records.path.clone() },
         }
     }
 }
@@ -114,24 +106,11 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens a file and reads its description.
-    pub(super) fn open<M: DeserializeOwned>(
-        path: &Path,
-        sealer: &Sealer,
-    ) -> Result<(Opened, M), SnapshotError> {
+    pub(super) fn open<M: DeserializeOwned>(path: &Path, sealer: &Sealer) -> Result<(Opened, M), SnapshotError> {
         let file = File::open(path).map_err(files::failed("open", path))?;
-        let size = file
-            .metadata()
-            .map_err(files::failed("read the size of", path))?
-            .len();
-        let mut records = Records {
-            file: Arc::new(file),
-            path: path.to_path_buf(),
-            position: 0,
-            size,
-        };
-        let not_a_snapshot = || SnapshotError::NotASnapshot {
-            path: path.to_path_buf(),
-        };
+        let size = file.metadata().map_err(files::failed("read the size of", path))?.len();
+        let mut records = Records { file: Arc::new(file), path: path.to_path_buf(), position: 0, size };
+        let not_a_snapshot = || SnapshotError::NotASnapshot { path: path.to_path_buf() };
         let mut preamble = [0; PREAMBLE_BYTES];
         if size < PREAMBLE_BYTES as u64 {
             return Err(not_a_snapshot());
@@ -143,30 +122,14 @@ impl Opened {
             return Err(not_a_snapshot());
         }
         if key_id != sealer.key_id() as &KeyId {
-            return Err(SnapshotError::WrongKey {
-                path: path.to_path_buf(),
-            });
+            return Err(SnapshotError::WrongKey { path: path.to_path_buf() });
         }
         let file_id = FileId::try_from(file_id).map_err(|_| not_a_snapshot())?;
         let sealed = records.next(META_BYTES_MAX)?;
-        let plain =
-            sealer
-                .open(meta_label(&file_id), &sealed)
-                .map_err(|_| SnapshotError::CorruptMeta {
-                    path: path.to_path_buf(),
-                })?;
-        let meta = codec::decode(&plain).map_err(|source| SnapshotError::DecodeMeta {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let opened = Opened {
-            file: records.file,
-            path: records.path,
-            file_id,
-            first_chunk: records.position,
-            size,
-            sealer: sealer.clone(),
-        };
+        let plain = sealer.open(meta_label(&file_id), &sealed).map_err(|_| SnapshotError::CorruptMeta { path: path.to_path_buf() })?;
+        let meta = codec::decode(&plain).map_err(|source| SnapshotError::DecodeMeta { path: path.to_path_buf(), source })?;
+        let opened =
+            Opened { file: records.file, path: records.path, file_id, first_chunk: records.position, size, sealer: sealer.clone() };
         Ok((opened, meta))
     }
 
@@ -177,12 +140,7 @@ impl Opened {
     /// Reads from the first chunk on, independently of other readers.
     pub(super) fn reader(&self) -> SnapshotReader {
         SnapshotReader {
-            records: Records {
-                file: Arc::clone(&self.file),
-                path: self.path.clone(),
-                position: self.first_chunk,
-                size: self.size,
-            },
+            records: Records { file: Arc::clone(&self.file), path: self.path.clone(), position: self.first_chunk, size: self.size },
             file_id: self.file_id,
             sealer: self.sealer.clone(),
             chunk_index: 0,
@@ -249,8 +207,6 @@ impl Records {
     }
 
     fn wrong_length(&self) -> SnapshotError {
-        SnapshotError::WrongLength {
-            path: self.path.clone(),
-        }
+        SnapshotError::WrongLength { path: self.path.clone() }
     }
 }

@@ -31,11 +31,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotSink<C> {
         let (messages, received) = mpsc::channel(CHUNKS_QUEUED_MAX);
         let dir = store.dir().to_path_buf();
         let thread = tokio::task::spawn_blocking(move || write(&store, meta, received));
-        SnapshotSink {
-            messages,
-            thread: Some(thread),
-            dir,
-        }
+        SnapshotSink { messages, thread: Some(thread), dir }
     }
 
     /// Adds content; chunks of any size, best some hundred kilobytes. Waits while the disk is behind.

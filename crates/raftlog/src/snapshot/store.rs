@@ -34,10 +34,7 @@ pub struct SnapshotStore<C> {
 
 impl<C> Clone for SnapshotStore<C> {
     fn clone(&self) -> Self {
-        SnapshotStore {
-            shared: Arc::clone(&self.shared),
-            config: PhantomData,
-        }
+        SnapshotStore { shared: Arc::clone(&self.shared), config: PhantomData }
     }
 }
 
@@ -85,10 +82,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
                 dir,
                 sealer: keys.sealer(),
                 keep,
-                state: Mutex::new(State {
-                    next_number: last_number.map_or(0, |number| number + 1),
-                    verified: BTreeSet::new(),
-                }),
+                state: Mutex::new(State { next_number: last_number.map_or(0, |number| number + 1), verified: BTreeSet::new() }),
             }),
             config: PhantomData,
         })
@@ -98,15 +92,9 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn create(
-        &self,
-        meta: SnapshotMeta<u64, C::Node>,
-    ) -> Result<SnapshotWriter<C>, SnapshotError> {
+    pub fn create(&self, meta: SnapshotMeta<u64, C::Node>) -> Result<SnapshotWriter<C>, SnapshotError> {
         let number = self.take_number();
-        let path = self
-            .shared
-            .dir
-            .join(format!("{number:010}.{TEMPORARY_SUFFIX}"));
+        let path = self.shared.dir.join(format!("{number:010}.{TEMPORARY_SUFFIX}"));
         SnapshotWriter::create(self.clone(), meta, path)
     }
 
@@ -129,8 +117,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
             match self.open_verified(&path) {
                 Ok(stored) => return Ok(Some(stored)),
                 // Dropped for newer ones since the folder was listed.
-                Err(SnapshotError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                }
+                Err(SnapshotError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::warn!(
                         path = %path.display(),
@@ -156,11 +143,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
     }
 
     /// Gives a finished and synced file its final name, and drops the oldest ones.
-    pub(super) fn publish(
-        &self,
-        temporary: &Path,
-        meta: &SnapshotMeta<u64, C::Node>,
-    ) -> Result<StoredSnapshot<C>, SnapshotError> {
+    pub(super) fn publish(&self, temporary: &Path, meta: &SnapshotMeta<u64, C::Node>) -> Result<StoredSnapshot<C>, SnapshotError> {
         // The index after the last one it covers, so that an empty snapshot sorts first.
         let next_index = meta.last_log_id.map_or(0, |last| last.index + 1);
         let number = self.take_number();
@@ -224,10 +207,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while holding it.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,10 +6,7 @@ use std::path::PathBuf;
 
 use openraft::{RaftTypeConfig, SnapshotMeta};
 
-use super::{
-    CHUNK_BYTES, FileId, MAGIC, SnapshotError, SnapshotStore, StoredSnapshot, chunk_label,
-    meta_label,
-};
+use super::{CHUNK_BYTES, FileId, MAGIC, SnapshotError, SnapshotStore, StoredSnapshot, chunk_label, meta_label};
 use crate::codec;
 use crate::files;
 use crate::seal::Label;
@@ -41,21 +38,14 @@ struct Temporary {
 }
 
 impl<C: RaftTypeConfig<NodeId = u64>> SnapshotWriter<C> {
-    pub(super) fn create(
-        store: SnapshotStore<C>,
-        meta: SnapshotMeta<u64, C::Node>,
-        path: PathBuf,
-    ) -> Result<Self, SnapshotError> {
+    pub(super) fn create(store: SnapshotStore<C>, meta: SnapshotMeta<u64, C::Node>, path: PathBuf) -> Result<Self, SnapshotError> {
         let file = files::create_private(&path)?;
         let mut file_id = FileId::default();
         rand::fill(&mut file_id[..]);
         let mut writer = SnapshotWriter {
             store,
             meta,
-            temporary: Temporary {
-                path,
-                committed: false,
-            },
+            temporary: Temporary { path, committed: false },
             file,
             file_id,
             chunk_index: 0,
@@ -72,10 +62,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotWriter<C> {
         preamble.extend_from_slice(self.store.sealer().key_id());
         self.put(&preamble)?;
         let path = || self.temporary.path.clone();
-        let meta = codec::encode(&self.meta).map_err(|source| SnapshotError::EncodeMeta {
-            path: path(),
-            source,
-        })?;
+        let meta = codec::encode(&self.meta).map_err(|source| SnapshotError::EncodeMeta { path: path(), source })?;
         let file_id = self.file_id;
         self.put_sealed(meta_label(&file_id), &meta)
     }
@@ -136,9 +123,7 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotWriter<C> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         let path = &self.temporary.path;
-        self.file
-            .write_all(bytes)
-            .map_err(files::failed("write", path))?;
+        self.file.write_all(bytes).map_err(files::failed("write", path))?;
         self.unsynced_bytes += bytes.len();
         if self.unsynced_bytes >= UNSYNCED_BYTES_MAX {
             self.file.sync_data().map_err(files::failed("sync", path))?;

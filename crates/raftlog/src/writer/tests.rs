@@ -19,11 +19,7 @@ impl Recorder {
         let fails = self.fails_at == Some(operation.as_str());
         self.done.lock().unwrap().push(operation);
         if fails {
-            return Err(LogError::Damaged {
-                doing: "test",
-                path: PathBuf::new(),
-                reason: "as told".to_owned(),
-            });
+            return Err(LogError::Damaged { doing: "test", path: PathBuf::new(), reason: "as told".to_owned() });
         }
         Ok(())
     }
@@ -69,10 +65,7 @@ impl LogBackend for Arc<Recorder> {
 }
 
 fn append(number: u64) -> Write {
-    let records = vec![StoredRecord {
-        index: number,
-        bytes: vec![1],
-    }];
+    let records = vec![StoredRecord { index: number, bytes: vec![1] }];
     Write::Append { number, records }
 }
 
@@ -96,10 +89,7 @@ struct Ran {
 
 /// Runs a writer over requests that all wait when it starts, until it closes.
 fn run(fails_at: Option<&'static str>, requests: Vec<(Write, bool)>) -> Ran {
-    let recorder = Arc::new(Recorder {
-        fails_at,
-        ..Recorder::default()
-    });
+    let recorder = Arc::new(Recorder { fails_at, ..Recorder::default() });
     let backend: Box<dyn LogBackend> = Box::new(Arc::clone(&recorder));
     let (sender, received) = mpsc::channel(WRITES_QUEUED_MAX);
     let (status_sent, status) = watch::channel(LogStatus::Open);
@@ -116,11 +106,7 @@ fn run(fails_at: Option<&'static str>, requests: Vec<(Write, bool)>) -> Ran {
             answers.lock().unwrap().push(answer);
         });
         let done = Some(done);
-        let request = Request {
-            write,
-            durable,
-            done,
-        };
+        let request = Request { write, durable, done };
         assert!(sender.try_send(request).is_ok());
     }
     drop(sender);
@@ -141,12 +127,7 @@ fn run(fails_at: Option<&'static str>, requests: Vec<(Write, bool)>) -> Ran {
     let operations = recorder.done.lock().unwrap().join(", ");
     let answers = answers.lock().unwrap().clone();
     let written = written.load(Ordering::Relaxed);
-    Ran {
-        operations,
-        answers,
-        written,
-        failure,
-    }
+    Ran { operations, answers, written, failure }
 }
 
 #[test]
@@ -162,10 +143,7 @@ fn what_waits_is_written_in_order_and_synced_once() {
             (meta(MetaKey::Vote), true),
         ],
     );
-    assert_eq!(
-        ran.operations,
-        "append [1], put committed, append [2], truncate 2, append [3], put vote, sync, sync"
-    );
+    assert_eq!(ran.operations, "append [1], put committed, append [2], truncate 2, append [3], put vote, sync, sync");
     assert_eq!(ran.answers, ["done"; 6]);
     assert_eq!(ran.written, 3);
 }
@@ -200,23 +178,12 @@ fn purged_entries_are_deleted_after_the_purge_is_durable() {
         assert_eq!(writer.purge_upto, Some(7));
     }
     let (write, durable, done) = (append(9), true, None);
-    assert!(
-        sender
-            .try_send(Request {
-                write,
-                durable,
-                done
-            })
-            .is_ok()
-    );
+    assert!(sender.try_send(Request { write, durable, done }).is_ok());
     let request = writer.next().unwrap();
     writer.perform(vec![request]);
     writer.purge_step(7);
     assert_eq!(writer.purge_upto, None);
-    assert_eq!(
-        recorder.done.lock().unwrap().join(", "),
-        "purge 7, purge 7, append [9], sync, purge 7"
-    );
+    assert_eq!(recorder.done.lock().unwrap().join(", "), "purge 7, purge 7, append [9], sync, purge 7");
 }
 
 #[test]
@@ -224,14 +191,8 @@ fn after_a_failed_sync_nothing_is_written_and_everybody_is_told() {
     let mut requests = vec![(append(1), true), (append(2), true)];
     // Beyond what is joined in one group.
     requests.extend((3..WRITES_QUEUED_MAX as u64).map(|number| (append(number), true)));
-    let large = StoredRecord {
-        index: 0,
-        bytes: vec![0; GROUP_BYTES_MAX],
-    };
-    requests[1].0 = Write::Append {
-        number: 2,
-        records: vec![large],
-    };
+    let large = StoredRecord { index: 0, bytes: vec![0; GROUP_BYTES_MAX] };
+    requests[1].0 = Write::Append { number: 2, records: vec![large] };
     let count = requests.len();
     let ran = run(Some("sync"), requests);
     assert_eq!(ran.operations, "append [1], append [0], sync");
@@ -243,11 +204,7 @@ fn after_a_failed_sync_nothing_is_written_and_everybody_is_told() {
 
 #[test]
 fn a_failed_write_fails_all_that_were_joined_with_it() {
-    let requests = vec![
-        (append(1), true),
-        (append(2), true),
-        (meta(MetaKey::Vote), true),
-    ];
+    let requests = vec![(append(1), true), (append(2), true), (meta(MetaKey::Vote), true)];
     let ran = run(Some("append [2]"), requests);
     assert_eq!(ran.operations, "append [1], append [2]");
     assert_eq!(ran.answers, ["failed"; 3]);

@@ -5,9 +5,7 @@ use std::path::Path;
 use crate::common::*;
 use openraft::Vote;
 use openraft::storage::RaftLogStorage;
-use swarm_raftlog::{
-    Keys, LogBackend, LogError, MetaKey, PurgeStep, SledBackend, StoredRecord, Wipe, wipe,
-};
+use swarm_raftlog::{Keys, LogBackend, LogError, MetaKey, PurgeStep, SledBackend, StoredRecord, Wipe, wipe};
 
 /// Changes the database behind the log's back.
 fn tamper(dir: &Path, change: impl FnOnce(&SledBackend)) {
@@ -17,11 +15,7 @@ fn tamper(dir: &Path, change: impl FnOnce(&SledBackend)) {
 }
 
 fn record(backend: &SledBackend, index: u64) -> StoredRecord {
-    backend
-        .read(index..index + 1, usize::MAX)
-        .unwrap()
-        .records
-        .remove(0)
+    backend.read(index..index + 1, usize::MAX).unwrap().records.remove(0)
 }
 
 async fn log_of_ten(dir: &Path) {
@@ -45,10 +39,7 @@ async fn an_altered_entry_is_named() {
         backend.append(&rest).unwrap();
     });
     let error = refusal(dir.path()).await;
-    assert!(
-        matches!(error, LogError::Corrupt { index: 6, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::Corrupt { index: 6, .. }), "{error}");
     assert!(error.needs_rebuild());
     assert!(error.to_string().contains("log entry 6 in "), "{error}");
 }
@@ -65,10 +56,7 @@ async fn exchanged_entries_are_named() {
         backend.append(&[eight, nine]).unwrap();
     });
     let error = refusal(dir.path()).await;
-    assert!(
-        matches!(error, LogError::Corrupt { index: 8, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::Corrupt { index: 8, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -80,13 +68,7 @@ async fn an_exchanged_or_altered_vote_is_named() {
         backend.put_meta(MetaKey::Vote, &committed).unwrap();
     });
     let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::CorruptMeta {
-            record: MetaKey::Vote,
-            ..
-        }
-    );
+    let named = matches!(error, LogError::CorruptMeta { record: MetaKey::Vote, .. });
     assert!(named, "{error}");
 }
 
@@ -100,14 +82,7 @@ async fn holes_are_named() {
         backend.append(&rest).unwrap();
     });
     let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::Hole {
-            expected: 4,
-            found: Some(5),
-            ..
-        }
-    );
+    let named = matches!(error, LogError::Hole { expected: 4, found: Some(5), .. });
     assert!(named, "{error}");
     assert!(error.needs_rebuild());
 
@@ -117,14 +92,7 @@ async fn holes_are_named() {
         backend.purge(2).unwrap();
     });
     let error = refusal(dir.path()).await;
-    let named = matches!(
-        error,
-        LogError::Hole {
-            expected: 0,
-            found: Some(3),
-            ..
-        }
-    );
+    let named = matches!(error, LogError::Hole { expected: 0, found: Some(3), .. });
     assert!(named, "{error}");
 }
 
@@ -179,9 +147,7 @@ fn a_flipped_bit_is_noticed_or_does_no_harm() {
         let bytes = index.to_be_bytes().repeat(50);
         backend.append(&[StoredRecord { index, bytes }]).unwrap();
         if index % 500 == 0 {
-            backend
-                .put_meta(MetaKey::Vote, &index.to_be_bytes())
-                .unwrap();
+            backend.put_meta(MetaKey::Vote, &index.to_be_bytes()).unwrap();
             backend.sync().unwrap();
         }
     }
@@ -216,8 +182,5 @@ fn a_flipped_bit_is_noticed_or_does_no_harm() {
         }
         std::fs::remove_dir_all(&copy).unwrap();
     }
-    assert!(
-        noticed > 0,
-        "some flips must do harm, or the test shows nothing"
-    );
+    assert!(noticed > 0, "some flips must do harm, or the test shows nothing");
 }

@@ -14,9 +14,5 @@ async fn acknowledged_writes_survive_kill_9() {
         println!("round {round}: {checked} acknowledged entries are there");
     }
     let blobs = std::fs::read_dir(dir.path().join("log/blobs")).unwrap();
-    assert_eq!(
-        blobs.count(),
-        0,
-        "no value is large enough for a file of its own"
-    );
+    assert_eq!(blobs.count(), 0, "no value is large enough for a file of its own");
 }

@@ -16,10 +16,7 @@ async fn everything_is_found_again_after_reopening() {
 
     let mut log = reopen(log, dir.path()).await;
     assert_eq!(texts(&read_all(&mut log).await), "1.4 1.5 1.6 1.7 1.8 1.9");
-    assert_eq!(
-        log.read_vote().await.unwrap(),
-        Some(Vote::new_committed(7, 2))
-    );
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new_committed(7, 2)));
     assert_eq!(log.read_committed().await.unwrap(), Some(log_id(1, 8)));
     assert_eq!(log.last_purged(), Some(log_id(1, 3)));
     assert_eq!(last_log_id(&mut log).await, Some(log_id(1, 9)));
@@ -29,20 +26,13 @@ async fn everything_is_found_again_after_reopening() {
 async fn nothing_is_stored_in_the_clear() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).await;
-    append(
-        &mut log,
-        vec![entry(1, 0, b"the password is swordfish".to_vec())],
-    )
-    .await;
+    append(&mut log, vec![entry(1, 0, b"the password is swordfish".to_vec())]).await;
     close(log).await;
     for file in std::fs::read_dir(dir.path().join("log")).unwrap() {
         let path = file.unwrap().path();
         if path.is_file() {
             let bytes = std::fs::read(&path).unwrap();
-            assert!(
-                !bytes.windows(9).any(|window| window == b"swordfish"),
-                "{path:?}"
-            );
+            assert!(!bytes.windows(9).any(|window| window == b"swordfish"), "{path:?}");
         }
     }
 }
@@ -52,10 +42,7 @@ async fn entries_of_any_size_are_kept_whole() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).await;
     let sizes = [0, 1, 16_000, 16_384, 16_385, 1_040_000, 7_000_000, 300];
-    let entries: Vec<_> = (0..)
-        .zip(sizes)
-        .map(|(index, size)| entry(1, index, vec![index as u8; size]))
-        .collect();
+    let entries: Vec<_> = (0..).zip(sizes).map(|(index, size)| entry(1, index, vec![index as u8; size])).collect();
     append(&mut log, entries.clone()).await;
     assert_eq!(read_all(&mut log).await, entries);
     let mut log = reopen(log, dir.path()).await;
@@ -94,16 +81,10 @@ async fn a_cut_log_continues_with_other_entries() {
     log.truncate(log_id(1, 4)).await.unwrap();
     assert_eq!(last_log_id(&mut log).await, Some(log_id(1, 3)));
     append(&mut log, smalls(2, 4..7)).await;
-    assert_eq!(
-        texts(&read_all(&mut log).await),
-        "1.0 1.1 1.2 1.3 2.4 2.5 2.6"
-    );
+    assert_eq!(texts(&read_all(&mut log).await), "1.0 1.1 1.2 1.3 2.4 2.5 2.6");
 
     let mut log = reopen(log, dir.path()).await;
-    assert_eq!(
-        texts(&read_all(&mut log).await),
-        "1.0 1.1 1.2 1.3 2.4 2.5 2.6"
-    );
+    assert_eq!(texts(&read_all(&mut log).await), "1.0 1.1 1.2 1.3 2.4 2.5 2.6");
     log.truncate(log_id(1, 0)).await.unwrap();
     assert_eq!(last_log_id(&mut log).await, None);
     append(&mut log, smalls(3, 0..1)).await;
@@ -116,11 +97,7 @@ async fn entries_that_do_not_continue_the_log_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).await;
     append(&mut log, smalls(1, 0..3)).await;
-    for wrong in [
-        smalls(1, 2..3),
-        smalls(1, 4..5),
-        vec![small(1, 3), small(1, 5)],
-    ] {
+    for wrong in [smalls(1, 2..3), smalls(1, 4..5), vec![small(1, 3), small(1, 5)]] {
         let error = log.blocking_append(wrong).await.unwrap_err();
         assert!(error.to_string().contains("cannot follow"), "{error}");
     }
@@ -175,11 +152,7 @@ async fn readers_are_not_disturbed_by_deletions() {
             while matches!(*status.borrow_and_update(), LogStatus::Open) {
                 let Ok(entries) = reader.try_get_log_entries(..).await else {
                     // The only reason for a read to fail is that the log is closed.
-                    drop(
-                        status
-                            .wait_for(|s| matches!(s, LogStatus::Closed(None)))
-                            .await,
-                    );
+                    drop(status.wait_for(|s| matches!(s, LogStatus::Closed(None))).await);
                     break;
                 };
                 for pair in entries.windows(2) {
@@ -193,23 +166,12 @@ async fn readers_are_not_disturbed_by_deletions() {
     });
     let mut next = 0;
     for term in 1..60 {
-        let entries = (next..next + 100)
-            .map(|index| {
-                entry(
-                    term,
-                    index,
-                    vec![0; if index % 40 == 0 { 100_000 } else { 100 }],
-                )
-            })
-            .collect();
+        let entries = (next..next + 100).map(|index| entry(term, index, vec![0; if index % 40 == 0 { 100_000 } else { 100 }])).collect();
         append(&mut log, entries).await;
         next += 90;
         log.truncate(log_id(term, next)).await.unwrap();
         if next > 300 {
-            let entries = log
-                .try_get_log_entries(next - 200..next - 199)
-                .await
-                .unwrap();
+            let entries = log.try_get_log_entries(next - 200..next - 199).await.unwrap();
             log.purge(entries[0].log_id).await.unwrap();
         }
     }

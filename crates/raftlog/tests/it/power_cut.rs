@@ -23,10 +23,7 @@ fn acknowledged_writes_survive_a_power_cut() {
     let outcome = std::thread::spawn(|| {
         let disk = Disk::create()?;
         // Its threads are started by this one, so they are in the same namespace.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(write_and_cut(&disk));
         Ok::<(), String>(())
     });
@@ -52,11 +49,7 @@ async fn write_and_cut(disk: &Disk) {
         let checked = told.check(&dir).await;
         println!("cut {cut}: {checked} acknowledged entries are there");
         let blobs = std::fs::read_dir(dir.join("log/blobs")).unwrap();
-        assert_eq!(
-            blobs.count(),
-            0,
-            "no value is large enough for a file of its own"
-        );
+        assert_eq!(blobs.count(), 0, "no value is large enough for a file of its own");
         disk.unmount();
     }
 }
@@ -79,13 +72,8 @@ impl Disk {
         File::create(&image).unwrap().set_len(384 << 20).unwrap();
         std::fs::create_dir(dir.path().join("mnt")).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))?;
-        let device = run(Command::new("losetup")
-            .args(["--find", "--show"])
-            .arg(&image))?;
-        let disk = Disk {
-            dir,
-            device: PathBuf::from(device.trim()),
-        };
+        let device = run(Command::new("losetup").args(["--find", "--show"]).arg(&image))?;
+        let disk = Disk { dir, device: PathBuf::from(device.trim()) };
         disk.try_mount()?;
         let probe = disk.try_cut_power();
         disk.unmount();
@@ -98,11 +86,7 @@ impl Disk {
 
     fn try_mount(&self) -> Result<(), String> {
         let mut mount = Command::new("mount");
-        run(mount
-            .args(["-t", "ext4"])
-            .arg(&self.device)
-            .arg(self.mount_point()))
-        .map(drop)
+        run(mount.args(["-t", "ext4"]).arg(&self.device).arg(self.mount_point())).map(drop)
     }
 
     fn mount(&self) {
@@ -120,10 +104,7 @@ impl Disk {
         let result = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const flags) };
         match result {
             0 => Ok(()),
-            _ => Err(format!(
-                "cannot shut ext4 down: {}",
-                std::io::Error::last_os_error()
-            )),
+            _ => Err(format!("cannot shut ext4 down: {}", std::io::Error::last_os_error())),
         }
     }
 
@@ -135,12 +116,7 @@ impl Disk {
 /// Gives this thread mounts of its own. In a shared namespace, any container that starts meanwhile
 /// gets a copy of our mount and keeps the file system alive, shut down as it is, beyond its unmounting.
 fn leave_mount_namespace() -> Result<(), String> {
-    let failed = || {
-        format!(
-            "needs a mount namespace: {}",
-            std::io::Error::last_os_error()
-        )
-    };
+    let failed = || format!("needs a mount namespace: {}", std::io::Error::last_os_error());
     // SAFETY: takes no pointers; concerns only this thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
         return Err(failed());
@@ -172,16 +148,12 @@ impl Drop for Disk {
 fn is_mounted(path: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
     let path = path.to_str().unwrap();
-    mounts
-        .lines()
-        .any(|line| line.split(' ').nth(1) == Some(path))
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(path))
 }
 
 /// Runs a command to its end; its output, or why it failed.
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

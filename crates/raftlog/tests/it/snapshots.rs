@@ -38,10 +38,8 @@ fn content(stored: &StoredSnapshot<Types>) -> Result<Vec<u8>, std::io::Error> {
 }
 
 fn files(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(dir.join("snapshots"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir.join("snapshots")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -49,10 +47,7 @@ fn files(dir: &Path) -> Vec<String> {
 #[test]
 fn content_of_any_length_comes_back_with_its_description() {
     let dir = tempfile::tempdir().unwrap();
-    for (index, len) in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK]
-        .into_iter()
-        .enumerate()
-    {
+    for (index, len) in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK].into_iter().enumerate() {
         let content_written = noise(len);
         let stored = written(&store(dir.path()), index as u64, &content_written);
         assert_eq!(content(&stored).unwrap(), content_written, "{len} bytes");
@@ -125,10 +120,7 @@ fn after(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> SnapshotError {
     std::fs::write(&path, changed).unwrap();
     let error = store(dir).newest().unwrap_err();
     std::fs::write(&path, original).unwrap();
-    assert!(
-        store(dir).newest().unwrap().is_some(),
-        "the change was undone"
-    );
+    assert!(store(dir).newest().unwrap().is_some(), "the change was undone");
     error
 }
 
@@ -140,49 +132,28 @@ fn every_kind_of_damage_is_noticed() {
     let last_chunk = 4 + 5 + 41;
 
     let cut_within = after(dir.path(), |bytes| bytes.truncate(bytes.len() - 3));
-    assert!(
-        matches!(cut_within, SnapshotError::WrongLength { .. }),
-        "{cut_within}"
-    );
+    assert!(matches!(cut_within, SnapshotError::WrongLength { .. }), "{cut_within}");
     let cut_between = after(dir.path(), |bytes| bytes.truncate(bytes.len() - last_chunk));
-    assert!(
-        matches!(cut_between, SnapshotError::WrongLength { .. }),
-        "{cut_between}"
-    );
+    assert!(matches!(cut_between, SnapshotError::WrongLength { .. }), "{cut_between}");
     let longer = after(dir.path(), |bytes| bytes.push(0));
-    assert!(
-        matches!(longer, SnapshotError::WrongLength { .. }),
-        "{longer}"
-    );
+    assert!(matches!(longer, SnapshotError::WrongLength { .. }), "{longer}");
     let empty = after(dir.path(), Vec::clear);
-    assert!(
-        matches!(empty, SnapshotError::NotASnapshot { .. }),
-        "{empty}"
-    );
+    assert!(matches!(empty, SnapshotError::NotASnapshot { .. }), "{empty}");
 
     let altered = after(dir.path(), |bytes| {
         let position = bytes.len() - last_chunk - 1000;
         bytes[position] ^= 0x10;
     });
-    assert!(
-        matches!(altered, SnapshotError::Corrupt { chunk_index: 1, .. }),
-        "{altered}"
-    );
+    assert!(matches!(altered, SnapshotError::Corrupt { chunk_index: 1, .. }), "{altered}");
     let exchanged = after(dir.path(), |bytes| {
         let second = bytes.len() - last_chunk - sealed_chunk;
         let (before, after) = bytes.split_at_mut(second);
         let first = before.len() - sealed_chunk;
         before[first..].swap_with_slice(&mut after[..sealed_chunk]);
     });
-    assert!(
-        matches!(exchanged, SnapshotError::Corrupt { chunk_index: 0, .. }),
-        "{exchanged}"
-    );
+    assert!(matches!(exchanged, SnapshotError::Corrupt { chunk_index: 0, .. }), "{exchanged}");
     let description = after(dir.path(), |bytes| bytes[80] ^= 1);
-    assert!(
-        matches!(description, SnapshotError::CorruptMeta { .. }),
-        "{description}"
-    );
+    assert!(matches!(description, SnapshotError::CorruptMeta { .. }), "{description}");
     let key = after(dir.path(), |bytes| bytes[30] ^= 1);
     assert!(matches!(key, SnapshotError::WrongKey { .. }), "{key}");
     assert!(!key.needs_rebuild() && altered.needs_rebuild());

@@ -9,14 +9,12 @@ use std::time::Duration;
 use crate::common::{Command, Log, Types, open};
 use openraft::error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
-use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
-};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{
-    BasicNode, Config, Entry, EntryPayload, LogId, OptionalSend, Raft, RaftNetwork,
-    RaftNetworkFactory, RaftSnapshotBuilder, SnapshotMeta, StorageError, StoredMembership, Vote,
+    BasicNode, Config, Entry, EntryPayload, LogId, OptionalSend, Raft, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, SnapshotMeta,
+    StorageError, StoredMembership, Vote,
 };
 use swarm_raftlog::LogStatus;
 use tempfile::TempDir;
@@ -30,19 +28,12 @@ struct StateMachine {
 }
 
 fn snapshot(meta: SnapshotMeta<u64, BasicNode>) -> Snapshot<Types> {
-    Snapshot {
-        meta,
-        snapshot: Box::new(Cursor::new(Vec::new())),
-    }
+    Snapshot { meta, snapshot: Box::new(Cursor::new(Vec::new())) }
 }
 
 impl RaftSnapshotBuilder<Types> for StateMachine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError<u64>> {
-        let meta = SnapshotMeta {
-            last_log_id: self.applied,
-            last_membership: self.membership.clone(),
-            snapshot_id: "built".to_owned(),
-        };
+        let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone(), snapshot_id: "built".to_owned() };
         *self.snapshot.lock().unwrap() = Some(meta.clone());
         Ok(snapshot(meta))
     }
@@ -51,9 +42,7 @@ impl RaftSnapshotBuilder<Types> for StateMachine {
 impl RaftStateMachine<Types> for StateMachine {
     type SnapshotBuilder = Self;
 
-    async fn applied_state(
-        &mut self,
-    ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, BasicNode>), StorageError<u64>> {
+    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, StoredMembership<u64, BasicNode>), StorageError<u64>> {
         Ok((self.applied, self.membership.clone()))
     }
 
@@ -77,9 +66,7 @@ impl RaftStateMachine<Types> for StateMachine {
         self.clone()
     }
 
-    async fn begin_receiving_snapshot(
-        &mut self,
-    ) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
         Ok(Box::new(Cursor::new(Vec::new())))
     }
 
@@ -126,9 +113,7 @@ impl RaftNetworkFactory<Types> for Alone {
 }
 
 fn nobody<E: std::error::Error>() -> RPCError<u64, BasicNode, E> {
-    RPCError::Unreachable(Unreachable::new(&std::io::Error::other(
-        "there is nobody else",
-    )))
+    RPCError::Unreachable(Unreachable::new(&std::io::Error::other("there is nobody else")))
 }
 
 impl RaftNetwork<Types> for Alone {
@@ -165,13 +150,9 @@ async fn run_member(dir: &Path, writes: u64) -> Option<LogId<u64>> {
     let log = open(dir).await;
     let mut status = log.status();
     let config = Arc::new(Config::default().validate().unwrap());
-    let raft = Raft::new(1, config, Alone, log, StateMachine::default())
-        .await
-        .unwrap();
+    let raft = Raft::new(1, config, Alone, log, StateMachine::default()).await.unwrap();
     if !raft.is_initialized().await.unwrap() {
-        raft.initialize(BTreeMap::from([(1, BasicNode::default())]))
-            .await
-            .unwrap();
+        raft.initialize(BTreeMap::from([(1, BasicNode::default())])).await.unwrap();
     }
     let deadline = Some(Duration::from_secs(10));
     let wait = raft.wait(deadline);
@@ -194,8 +175,5 @@ async fn a_member_finds_its_log_after_a_restart() {
     let first = run_member(dir.path(), 100).await.unwrap();
     assert!(first.index > 100);
     let second = run_member(dir.path(), 10).await.unwrap();
-    assert!(
-        second.index >= first.index + 10,
-        "{second} continues {first}"
-    );
+    assert!(second.index >= first.index + 10, "{second} continues {first}");
 }

@@ -9,31 +9,14 @@ use crate::value::Value;
 /// The functions of `--format`: `json split join title lower upper pad truncate`.
 pub fn client_functions() -> Functions {
     Functions::new()
-        .with(
-            "json",
-            Function::new(&[Param::Any], |args| Ok(Value::from(to_json(&args[0])))),
-        )
-        .with(
-            "split",
-            Function::new(&[Param::String, Param::String], |args| {
-                Ok(Value::strings(split(text(&args[0]), text(&args[1]))))
-            }),
-        )
-        .with(
-            "join",
-            Function::new(&[Param::Strings, Param::String], join_list),
-        )
+        .with("json", Function::new(&[Param::Any], |args| Ok(Value::from(to_json(&args[0])))))
+        .with("split", Function::new(&[Param::String, Param::String], |args| Ok(Value::strings(split(text(&args[0]), text(&args[1]))))))
+        .with("join", Function::new(&[Param::Strings, Param::String], join_list))
         .with("title", Function::of_string(title))
         .with("lower", Function::of_string(lower))
         .with("upper", Function::of_string(upper))
-        .with(
-            "pad",
-            Function::new(&[Param::String, Param::Int, Param::Int], pad),
-        )
-        .with(
-            "truncate",
-            Function::new(&[Param::String, Param::Int], truncate),
-        )
+        .with("pad", Function::new(&[Param::String, Param::Int, Param::Int], pad))
+        .with("truncate", Function::new(&[Param::String, Param::Int], truncate))
 }
 
 /// What replaces [`client_functions`] while the header of a table is made: the column names go
@@ -55,9 +38,7 @@ pub fn header_functions() -> Functions {
 pub fn service_functions() -> Functions {
     let join = Function::variadic(&[], Param::String, |args| {
         let Some((separator, parts)) = args.split_first() else {
-            return Err(FunctionError::new(
-                "runtime error: slice bounds out of range [1:0]",
-            ));
+            return Err(FunctionError::new("runtime error: slice bounds out of range [1:0]"));
         };
         let parts: Vec<&str> = parts.iter().map(text).collect();
         Ok(Value::from(parts.join(text(separator))))
@@ -118,9 +99,7 @@ fn upper(text: &str) -> String {
 }
 
 fn lower(text: &str) -> String {
-    text.chars()
-        .map(|c| c.to_lowercase().next().unwrap_or(c))
-        .collect()
+    text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
 }
 
 /// Go maps one character to one character; `ß` has no upper case then.
@@ -140,17 +119,12 @@ fn pad(args: &[Value]) -> Result<Value, FunctionError> {
     }
     let before = repeat_count(&args[1])?;
     let after = repeat_count(&args[2])?;
-    Ok(Value::from(format!(
-        "{}{source}{}",
-        " ".repeat(before),
-        " ".repeat(after)
-    )))
+    Ok(Value::from(format!("{}{source}{}", " ".repeat(before), " ".repeat(after))))
 }
 
 fn repeat_count(value: &Value) -> Result<usize, FunctionError> {
     let count = int(value);
-    let count =
-        usize::try_from(count).map_err(|_| FunctionError::new("strings: negative Repeat count"))?;
+    let count = usize::try_from(count).map_err(|_| FunctionError::new("strings: negative Repeat count"))?;
     check_len(count)?;
     Ok(count)
 }
@@ -170,9 +144,7 @@ fn truncate(args: &[Value]) -> Result<Value, FunctionError> {
     let source = text(&args[0]);
     let length = int(&args[1]);
     let Ok(length) = usize::try_from(length) else {
-        return Err(FunctionError::new(format!(
-            "runtime error: slice bounds out of range [:{length}]"
-        )));
+        return Err(FunctionError::new(format!("runtime error: slice bounds out of range [:{length}]")));
     };
     let kept = &source.as_bytes()[..length.min(source.len())];
     Ok(Value::from(String::from_utf8_lossy(kept).into_owned()))

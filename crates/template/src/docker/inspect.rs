@@ -30,9 +30,7 @@ impl Inspector {
     /// # Errors
     /// [`ParseError`] for the first thing that is wrong.
     pub fn parse(template: &str) -> Result<Inspector, ParseError> {
-        Ok(Inspector {
-            template: Template::parse(template, &client_functions())?,
-        })
+        Ok(Inspector { template: Template::parse(template, &client_functions())? })
     }
 
     /// Renders one object, without a newline at the end.
@@ -49,11 +47,7 @@ impl Inspector {
             }
         }
         let raw = parse(json)?;
-        Ok(self
-            .template
-            .clone()
-            .missing_key(MissingKey::Error)
-            .render(&raw)?)
+        Ok(self.template.clone().missing_key(MissingKey::Error).render(&raw)?)
     }
 }
 

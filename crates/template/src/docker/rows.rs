@@ -88,18 +88,12 @@ impl Row {
         K: Into<String>,
         V: Into<String>,
     {
-        let labels: std::collections::BTreeMap<String, String> = labels
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect();
-        let joined: Vec<String> = labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let labels: std::collections::BTreeMap<String, String> =
+            labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let joined: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let labels = Arc::new(labels);
         let label = Function::of_string(move |key| labels.get(key).cloned().unwrap_or_default());
-        self.column("Labels", joined.join(","))
-            .method("Label", label)
+        self.column("Labels", joined.join(",")).method("Label", label)
     }
 }
 
@@ -137,20 +131,13 @@ fn label_heading(key: &str) -> String {
 ///
 /// # Errors
 /// [`FormatError`]; nothing is rendered then.
-pub fn render_rows(
-    format: &str,
-    header: &Header,
-    rows: impl IntoIterator<Item = Row>,
-) -> Result<String, FormatError> {
+pub fn render_rows(format: &str, header: &Header, rows: impl IntoIterator<Item = Row>) -> Result<String, FormatError> {
     let is_table = format.starts_with("table");
     let text = match format {
         "json" => "{{json .}}",
         _ => format.strip_prefix("table").unwrap_or(format),
     };
-    let text = text
-        .trim_matches(' ')
-        .replace("\\t", "\t")
-        .replace("\\n", "\n");
+    let text = text.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n");
     let template = Template::parse(&text, &client_functions())?;
 
     let mut body = String::new();
@@ -162,8 +149,6 @@ pub fn render_rows(
         return Ok(body);
     }
     // What the header cannot show is left out, as docker does: the rows have proved the template.
-    let (headings, _) = template
-        .functions(&header_functions())
-        .render_partly(&Value::from(header.0.clone()));
+    let (headings, _) = template.functions(&header_functions()).render_partly(&Value::from(header.0.clone()));
     Ok(align_tabs(&format!("{headings}\n{body}")))
 }

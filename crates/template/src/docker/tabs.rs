@@ -12,16 +12,9 @@ const PADDING: usize = 3;
 /// A column lasts over adjoining lines that have it, so a line without tabs starts new ones. The
 /// last cell of a line belongs to no column and is not padded.
 pub fn align_tabs(text: &str) -> String {
-    let lines: Vec<Vec<&str>> = text
-        .split('\n')
-        .map(|line| line.split('\t').collect())
-        .collect();
+    let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
     let mut out = String::with_capacity(text.len() * 2);
-    let mut layout = Layout {
-        lines: &lines,
-        widths: Vec::new(),
-        out: &mut out,
-    };
+    let mut layout = Layout { lines: &lines, widths: Vec::new(), out: &mut out };
     layout.block(0, lines.len());
     out
 }

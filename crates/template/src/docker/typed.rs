@@ -75,10 +75,7 @@ fn definitions() -> &'static Definitions {
 fn read_definitions(text: &'static str) -> Definitions {
     let mut definitions = Definitions::new();
     let mut current = "";
-    for line in text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(field) = line.strip_prefix("  ") {
             if let Some(Definition::Struct(fields)) = definitions.get_mut(current) {
                 fields.push(read_field(field));
@@ -157,11 +154,7 @@ fn pointer(pointee: &str, json: &Value) -> Option<Value> {
     };
     match (json, fields) {
         (Value::Nil, fields) => {
-            let names: Vec<&str> = fields
-                .into_iter()
-                .flatten()
-                .map(|field| field.name)
-                .collect();
+            let names: Vec<&str> = fields.into_iter().flatten().map(|field| field.name).collect();
             Some(Struct::nil_pointer(pointee, &names))
         }
         (json, Some(fields)) => structure(Struct::pointer(pointee), fields, json),
@@ -182,17 +175,12 @@ fn structure(mut object: Struct, fields: &[Field], json: &Value) -> Option<Value
             typed(field.go_type, json)?
         } else {
             let name = field.json_name.unwrap_or(field.name);
-            let entry = entries
-                .and_then(|entries| entries.get(name))
-                .unwrap_or(&Value::Nil);
+            let entry = entries.and_then(|entries| entries.get(name)).unwrap_or(&Value::Nil);
             typed(field.go_type, entry)?
         };
         object = match field {
             Field { embedded: true, .. } => object.embed(field.name, value),
-            Field {
-                always_in_json: true,
-                ..
-            } => object.field(field.name, value),
+            Field { always_in_json: true, .. } => object.field(field.name, value),
             _ => object.optional_field(field.name, value),
         };
         if let Some(name) = field.json_name {
@@ -233,9 +221,7 @@ fn basic(go_type: &str, json: &Value) -> Option<Value> {
         ("time.Time", Value::Nil) => Struct::time("0001-01-01T00:00:00Z").into(),
         ("time.Time", Value::String(text)) => Struct::time(text).into(),
         ("float32" | "float64", Value::Nil) => Value::named(go_type, Value::Float(0.0)),
-        ("float32" | "float64", Value::Number(text)) => {
-            Value::named(go_type, Value::Float(text.parse().ok()?))
-        }
+        ("float32" | "float64", Value::Number(text)) => Value::named(go_type, Value::Float(text.parse().ok()?)),
         (_, Value::Nil | Value::Number(_)) => integer(go_type, json)?,
         _ => return None,
     })
@@ -263,12 +249,6 @@ fn integer(go_type: &str, json: &Value) -> Option<Value> {
 /// Permission bits as `ls` shows them.
 fn mode_text(mode: u32) -> String {
     let letters = "rwxrwxrwx".chars().enumerate();
-    let shown = letters.map(|(i, letter)| {
-        if mode & (1 << (8 - i)) != 0 {
-            letter
-        } else {
-            '-'
-        }
-    });
+    let shown = letters.map(|(i, letter)| if mode & (1 << (8 - i)) != 0 { letter } else { '-' });
     std::iter::once('-').chain(shown).collect()
 }

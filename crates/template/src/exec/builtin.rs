@@ -63,20 +63,11 @@ impl Builtin {
 
     pub(super) fn signature(self) -> Signature<'static> {
         let (fixed, rest): (&[Expected], _) = match self {
-            Builtin::And
-            | Builtin::Or
-            | Builtin::Index
-            | Builtin::Slice
-            | Builtin::Call
-            | Builtin::Eq => (&[REFLECTED], Some(REFLECTED)),
+            Builtin::And | Builtin::Or | Builtin::Index | Builtin::Slice | Builtin::Call | Builtin::Eq => (&[REFLECTED], Some(REFLECTED)),
             Builtin::Not | Builtin::Len => (&[REFLECTED], None),
-            Builtin::Print | Builtin::Println | Builtin::Html | Builtin::Js | Builtin::UrlQuery => {
-                (&[], Some(ANY))
-            }
+            Builtin::Print | Builtin::Println | Builtin::Html | Builtin::Js | Builtin::UrlQuery => (&[], Some(ANY)),
             Builtin::Printf => (&[STRING], Some(ANY)),
-            Builtin::Ne | Builtin::Lt | Builtin::Le | Builtin::Gt | Builtin::Ge => {
-                (&[REFLECTED, REFLECTED], None)
-            }
+            Builtin::Ne | Builtin::Lt | Builtin::Le | Builtin::Gt | Builtin::Ge => (&[REFLECTED, REFLECTED], None),
         };
         Signature { fixed, rest }
     }
@@ -91,18 +82,8 @@ impl Builtin {
     }
 
     /// Runs the function. `items` match its signature; `callee` is the text of the first one.
-    pub(super) fn run(
-        self,
-        items: &[Item],
-        callee: &str,
-        bytes_max: usize,
-    ) -> Result<Item, FunctionError> {
-        let values = || {
-            items
-                .iter()
-                .map(|item| item.value.clone())
-                .collect::<Vec<Value>>()
-        };
+    pub(super) fn run(self, items: &[Item], callee: &str, bytes_max: usize) -> Result<Item, FunctionError> {
+        let values = || items.iter().map(|item| item.value.clone()).collect::<Vec<Value>>();
         let truth = |result: Result<bool, FunctionError>| result.map(Item::new);
         Ok(match self {
             // Evaluated argument by argument, never as a call.
@@ -115,11 +96,7 @@ impl Builtin {
             Builtin::Print => Item::new(sprint(&values())),
             Builtin::Println => Item::new(sprintln(&values())),
             Builtin::Printf => {
-                let format = items[0]
-                    .value
-                    .as_text()
-                    .cloned()
-                    .unwrap_or_else(|| "".into());
+                let format = items[0].value.as_text().cloned().unwrap_or_else(|| "".into());
                 let text = sprintf(&format, &values()[1..], bytes_max);
                 Item::new(text.ok_or_else(|| too_long(bytes_max))?)
             }
@@ -161,10 +138,7 @@ fn call(items: &[Item], callee: &str) -> Result<Item, FunctionError> {
         Value::Function(function) => function,
         Value::Nil => return Err(FunctionError::new("call of nil")),
         other => {
-            return Err(FunctionError::new(format!(
-                "non-function {callee} of type {}",
-                other.type_name()
-            )));
+            return Err(FunctionError::new(format!("non-function {callee} of type {}", other.type_name())));
         }
     };
     let arguments = &items[1..];
@@ -172,23 +146,14 @@ fn call(items: &[Item], callee: &str) -> Result<Item, FunctionError> {
     let given = arguments.len();
     if function.variadic.is_some() {
         if given < wanted {
-            return Err(FunctionError::new(format!(
-                "wrong number of args for {callee}: got {given} want at least {wanted}"
-            )));
+            return Err(FunctionError::new(format!("wrong number of args for {callee}: got {given} want at least {wanted}")));
         }
     } else if given != wanted {
-        return Err(FunctionError::new(format!(
-            "wrong number of args for {callee}: got {given} want {wanted}"
-        )));
+        return Err(FunctionError::new(format!("wrong number of args for {callee}: got {given} want {wanted}")));
     }
     let mut values = Vec::with_capacity(given);
     for (i, item) in arguments.iter().enumerate() {
-        let param = function
-            .params
-            .get(i)
-            .copied()
-            .or(function.variadic)
-            .unwrap_or(Param::Any);
+        let param = function.params.get(i).copied().or(function.variadic).unwrap_or(Param::Any);
         let reason = match (&item.value, param) {
             (_, Param::Any)
             | (Value::String(_), Param::String)
@@ -200,10 +165,7 @@ fn call(items: &[Item], callee: &str) -> Result<Item, FunctionError> {
             (value, _) => Some(format!("value has type {}; should be", value.type_name())),
         };
         if let Some(reason) = reason {
-            return Err(FunctionError::new(format!(
-                "arg {i}: {reason} {}",
-                param.go_type()
-            )));
+            return Err(FunctionError::new(format!("arg {i}: {reason} {}", param.go_type())));
         }
         values.push(item.value.clone());
     }

@@ -40,11 +40,7 @@ pub(super) struct Signature<'f> {
 
 impl Signature<'_> {
     fn expected(&self, index: usize) -> Expected {
-        self.fixed
-            .get(index)
-            .copied()
-            .or(self.rest)
-            .unwrap_or(Expected::Param(Param::Any))
+        self.fixed.get(index).copied().or(self.rest).unwrap_or(Expected::Param(Param::Any))
     }
 }
 
@@ -65,10 +61,7 @@ impl<'t> State<'t> {
             return self.call(dot, &function, name, at, arguments, last);
         }
         let Some(builtin) = Builtin::named(name) else {
-            return self.fail(format!(
-                "{} is not a defined function",
-                crate::gofmt::quote(name)
-            ));
+            return self.fail(format!("{} is not a defined function", crate::gofmt::quote(name)));
         };
         self.call_builtin(dot, builtin, name, at, arguments, last)
     }
@@ -83,31 +76,15 @@ impl<'t> State<'t> {
         arguments: &'t [Operand],
         last: Final,
     ) -> Run<Item> {
-        let fixed: Vec<Expected> = function
-            .params
-            .iter()
-            .copied()
-            .map(Expected::Param)
-            .collect();
-        let signature = Signature {
-            fixed: &fixed,
-            rest: function.variadic.map(Expected::Param),
-        };
+        let fixed: Vec<Expected> = function.params.iter().copied().map(Expected::Param).collect();
+        let signature = Signature { fixed: &fixed, rest: function.variadic.map(Expected::Param) };
         let items = self.arguments(dot, &signature, name, arguments, last)?;
         let values: Vec<Value> = items.into_iter().map(|item| item.value).collect();
         let result = function.call(&values);
         self.returned(result.map(Item::new), name, at)
     }
 
-    fn call_builtin(
-        &mut self,
-        dot: &Item,
-        builtin: Builtin,
-        name: &str,
-        at: At<'t>,
-        arguments: &'t [Operand],
-        last: Final,
-    ) -> Run<Item> {
+    fn call_builtin(&mut self, dot: &Item, builtin: Builtin, name: &str, at: At<'t>, arguments: &'t [Operand], last: Final) -> Run<Item> {
         let signature = builtin.signature();
         if let Some(decisive) = builtin.short_circuit() {
             self.count(&signature, name, arguments.len(), last.is_some())?;
@@ -115,21 +92,14 @@ impl<'t> State<'t> {
         }
         let callee = match arguments.first() {
             Some(operand) => operand.to_string(),
-            None => last
-                .as_ref()
-                .map_or_else(String::new, |item| item.value.type_name()),
+            None => last.as_ref().map_or_else(String::new, |item| item.value.type_name()),
         };
         let items = self.arguments(dot, &signature, name, arguments, last)?;
         let result = builtin.run(&items, &callee, self.template.limits.bytes_max);
         self.returned(result, name, at)
     }
 
-    fn returned(
-        &mut self,
-        result: Result<Item, FunctionError>,
-        name: &str,
-        at: At<'t>,
-    ) -> Run<Item> {
+    fn returned(&mut self, result: Result<Item, FunctionError>, name: &str, at: At<'t>) -> Run<Item> {
         match result {
             Ok(item) => {
                 let bytes = item.value.as_text().map_or(0, |text| text.len());
@@ -144,13 +114,7 @@ impl<'t> State<'t> {
     }
 
     /// `and` and `or` stop at the first argument whose truth is `decisive`.
-    fn short_circuit(
-        &mut self,
-        dot: &Item,
-        decisive: bool,
-        arguments: &'t [Operand],
-        last: Final,
-    ) -> Run<Item> {
+    fn short_circuit(&mut self, dot: &Item, decisive: bool, arguments: &'t [Operand], last: Final) -> Run<Item> {
         let mut item = Item::invalid();
         for operand in arguments {
             item = self.argument(dot, Expected::Reflected, operand)?;
@@ -165,24 +129,13 @@ impl<'t> State<'t> {
         let total = given + usize::from(last);
         let wanted = signature.fixed.len();
         match signature.rest {
-            Some(_) if total < wanted => self.fail(format!(
-                "wrong number of args for {name}: want at least {wanted} got {given}"
-            )),
-            None if total != wanted => self.fail(format!(
-                "wrong number of args for {name}: want {wanted} got {total}"
-            )),
+            Some(_) if total < wanted => self.fail(format!("wrong number of args for {name}: want at least {wanted} got {given}")),
+            None if total != wanted => self.fail(format!("wrong number of args for {name}: want {wanted} got {total}")),
             _ => Ok(()),
         }
     }
 
-    fn arguments(
-        &mut self,
-        dot: &Item,
-        signature: &Signature<'_>,
-        name: &str,
-        arguments: &'t [Operand],
-        last: Final,
-    ) -> Run<Vec<Item>> {
+    fn arguments(&mut self, dot: &Item, signature: &Signature<'_>, name: &str, arguments: &'t [Operand], last: Final) -> Run<Vec<Item>> {
         self.step()?;
         self.count(signature, name, arguments.len(), last.is_some())?;
         let mut items = Vec::with_capacity(arguments.len() + 1);
@@ -206,13 +159,9 @@ impl<'t> State<'t> {
                 }
                 return Ok(Item::invalid());
             }
-            Operand::Field { .. } | Operand::Variable { .. } | Operand::Chain { .. } => {
-                self.chain(dot, operand, &[], None)?
-            }
+            Operand::Field { .. } | Operand::Variable { .. } | Operand::Chain { .. } => self.chain(dot, operand, &[], None)?,
             Operand::Pipe(pipe) => self.deeper(|s| s.pipeline(dot, pipe))?,
-            Operand::Identifier { name, .. } => {
-                self.call_named(dot, name, operand, At::Operand(operand), &[], None)?
-            }
+            Operand::Identifier { name, .. } => self.call_named(dot, name, operand, At::Operand(operand), &[], None)?,
             _ => return self.literal(expected, operand),
         };
         self.validate(item, expected)
@@ -222,12 +171,8 @@ impl<'t> State<'t> {
     fn literal(&mut self, expected: Expected, operand: &'t Operand) -> Run<Item> {
         let wrong = |what: &str| format!("expected {what}; found {operand}");
         match (expected, operand) {
-            (Expected::Param(Param::Strings), _) => {
-                self.fail(format!("can't handle {operand} for arg of type []string"))
-            }
-            (Expected::Param(Param::String), Operand::Text { text, .. }) => {
-                Ok(Item::new(text.as_str()))
-            }
+            (Expected::Param(Param::Strings), _) => self.fail(format!("can't handle {operand} for arg of type []string")),
+            (Expected::Param(Param::String), Operand::Text { text, .. }) => Ok(Item::new(text.as_str())),
             (Expected::Param(Param::String), _) => self.fail(wrong("string")),
             (Expected::Param(Param::Bool), Operand::Bool { value, .. }) => Ok(Item::new(*value)),
             (Expected::Param(Param::Bool), _) => self.fail(wrong("bool")),
@@ -266,9 +211,6 @@ impl<'t> State<'t> {
             Value::Nil => item.static_type(),
             ref value => value.type_name(),
         };
-        self.fail(format!(
-            "wrong type for value; expected {}; got {type_name}",
-            expected.go_type()
-        ))
+        self.fail(format!("wrong type for value; expected {}; got {type_name}", expected.go_type()))
     }
 }

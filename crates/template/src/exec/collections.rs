@@ -75,10 +75,7 @@ fn entry(map: &Map, index: &Item) -> Result<Item> {
             Ok(Item::element(value, map.holds_interfaces()))
         }
         Value::Nil => fail("value is nil; should be of type string"),
-        other => fail(format!(
-            "value has type {}; should be string",
-            other.type_name()
-        )),
+        other => fail(format!("value has type {}; should be string", other.type_name())),
     }
 }
 
@@ -97,10 +94,7 @@ pub(super) fn slice(item: &Item, indexes: &[Item]) -> Result<Item> {
         Value::String(text) | Value::Number(text) => text.len(),
         Value::List(list) => list.items.len(),
         _ => {
-            return fail(format!(
-                "can't slice item of type {}",
-                item.value.type_name()
-            ));
+            return fail(format!("can't slice item of type {}", item.value.type_name()));
         }
     };
     let mut bounds = [0, len, len];
@@ -121,11 +115,9 @@ pub(super) fn slice(item: &Item, indexes: &[Item]) -> Result<Item> {
         return fail(format!("invalid slice index: {high} > {capacity}"));
     }
     Ok(Item::new(match item.value.basic() {
-        Value::List(list) => Value::List(Arc::new(List {
-            type_name: Arc::clone(&list.type_name),
-            items: list.items[low..high].to_vec(),
-            nil: list.nil,
-        })),
+        Value::List(list) => {
+            Value::List(Arc::new(List { type_name: Arc::clone(&list.type_name), items: list.items[low..high].to_vec(), nil: list.nil }))
+        }
         Value::Number(text) => Value::Number(cut(text, low, high).into()),
         other => Value::from(cut(other.as_text().map_or("", |text| text), low, high)),
     }))

@@ -57,9 +57,7 @@ pub(super) fn equal(first: &Item, others: &[Item]) -> Result<bool> {
 fn equals(a: &Value, b: &Value) -> Result<bool> {
     Ok(match (a.basic(), b.basic()) {
         (Value::Bool(a), Value::Bool(b)) => a == b,
-        (Value::Int(_) | Value::Uint(_), Value::Int(_) | Value::Uint(_)) => {
-            integer(a) == integer(b)
-        }
+        (Value::Int(_) | Value::Uint(_), Value::Int(_) | Value::Uint(_)) => integer(a) == integer(b),
         (Value::Float(a), Value::Float(b)) => a == b,
         (Value::Complex(ar, ai), Value::Complex(br, bi)) => ar == br && ai == bi,
         (Value::String(a) | Value::Number(a), Value::String(b) | Value::Number(b)) => a == b,
@@ -89,22 +87,13 @@ fn same_object(a: &Value, b: &Value) -> Result<bool> {
         return Ok(is_nil(a) == is_nil(b));
     }
     match (a, b) {
-        (Value::Struct(a), Value::Struct(other)) if a.is_pointer() || other.is_pointer() => {
-            Ok(Arc::ptr_eq(a, other))
-        }
-        (Value::Struct(a), Value::Struct(other)) if is_comparable(b) => Ok(a.type_name()
-            == other.type_name()
+        (Value::Struct(a), Value::Struct(other)) if a.is_pointer() || other.is_pointer() => Ok(Arc::ptr_eq(a, other)),
+        (Value::Struct(a), Value::Struct(other)) if is_comparable(b) => Ok(a.type_name() == other.type_name()
             && a.fields().len() == other.fields().len()
-            && a.fields()
-                .iter()
-                .zip(other.fields())
-                .all(|(a, b)| equals(&a.value, &b.value).unwrap_or(false))),
+            && a.fields().iter().zip(other.fields()).all(|(a, b)| equals(&a.value, &b.value).unwrap_or(false))),
         _ => {
             let shown = sprintf("%s", std::slice::from_ref(b), usize::MAX).unwrap_or_default();
-            Err(FunctionError::new(format!(
-                "non-comparable type {shown}: {}",
-                b.type_name()
-            )))
+            Err(FunctionError::new(format!("non-comparable type {shown}: {}", b.type_name())))
         }
     }
 }
@@ -116,21 +105,14 @@ fn same_shape(a: &Value, b: &Value) -> bool {
         Value::Struct(object) => object.is_pointer(),
         _ => false,
     };
-    is_pointer(a) == is_pointer(b)
-        && (is_pointer(a) || std::mem::discriminant(a) == std::mem::discriminant(b))
+    is_pointer(a) == is_pointer(b) && (is_pointer(a) || std::mem::discriminant(a) == std::mem::discriminant(b))
 }
 
 /// Whether Go compares values of this type at all.
 fn is_comparable(value: &Value) -> bool {
     match value {
         Value::List(_) | Value::Map(_) | Value::Function(_) => false,
-        Value::Struct(object) => {
-            object.is_pointer()
-                || object
-                    .fields()
-                    .iter()
-                    .all(|field| is_comparable(&field.value))
-        }
+        Value::Struct(object) => object.is_pointer() || object.fields().iter().all(|field| is_comparable(&field.value)),
         _ => true,
     }
 }
@@ -159,9 +141,7 @@ pub(super) fn less(a: &Item, b: &Item) -> Result<bool> {
         return not_ordered();
     }
     match (a.basic(), b.basic()) {
-        (Value::Int(_) | Value::Uint(_), Value::Int(_) | Value::Uint(_)) => {
-            Ok(integer(a) < integer(b))
-        }
+        (Value::Int(_) | Value::Uint(_), Value::Int(_) | Value::Uint(_)) => Ok(integer(a) < integer(b)),
         (Value::Float(a), Value::Float(b)) => Ok(a < b),
         (Value::String(a) | Value::Number(a), Value::String(b) | Value::Number(b)) => Ok(a < b),
         _ if kind(a) == kind(b) => not_ordered(),

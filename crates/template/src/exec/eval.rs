@@ -69,13 +69,7 @@ impl<'t> State<'t> {
     }
 
     /// A field, variable or chain operand; `words` and `last` are the arguments of its last name.
-    pub(super) fn chain(
-        &mut self,
-        dot: &Item,
-        operand: &'t Operand,
-        words: &'t [Operand],
-        last: Final,
-    ) -> Run<Item> {
+    pub(super) fn chain(&mut self, dot: &Item, operand: &'t Operand, words: &'t [Operand], last: Final) -> Run<Item> {
         self.at(At::Operand(operand));
         let (receiver, names) = match operand {
             Operand::Field { names, .. } => (dot.clone(), names.as_slice()),
@@ -90,9 +84,7 @@ impl<'t> State<'t> {
             Operand::Chain { inner, names, .. } => {
                 let receiver = match &**inner {
                     Operand::Pipe(pipe) => self.deeper(|s| s.pipeline(dot, pipe))?,
-                    Operand::Identifier { name, .. } => {
-                        self.call_named(dot, name, inner, At::Operand(inner), &[], None)?
-                    }
+                    Operand::Identifier { name, .. } => self.call_named(dot, name, inner, At::Operand(inner), &[], None)?,
                     inner => {
                         return self.fail(format!("indirection through {inner} in {operand}"));
                     }
@@ -102,9 +94,7 @@ impl<'t> State<'t> {
             _ => unreachable!("only called for operands with names"),
         };
         let mut receiver = receiver;
-        let (last_name, path) = names
-            .split_last()
-            .expect("the parser gives every chain a name");
+        let (last_name, path) = names.split_last().expect("the parser gives every chain a name");
         for name in path {
             receiver = self.field(dot, name, operand, &[], None, &receiver)?;
         }
@@ -119,22 +109,11 @@ impl<'t> State<'t> {
     }
 
     /// The field, entry or method `name` of `receiver`.
-    fn field(
-        &mut self,
-        dot: &Item,
-        name: &str,
-        operand: &'t Operand,
-        words: &'t [Operand],
-        last: Final,
-        receiver: &Item,
-    ) -> Run<Item> {
+    fn field(&mut self, dot: &Item, name: &str, operand: &'t Operand, words: &'t [Operand], last: Final, receiver: &Item) -> Run<Item> {
         self.step()?;
         if receiver.is_invalid() {
             if self.template.missing_key == MissingKey::Error {
-                return self.fail(format!(
-                    "nil data; no entry for key {}",
-                    crate::gofmt::quote(name)
-                ));
+                return self.fail(format!("nil data; no entry for key {}", crate::gofmt::quote(name)));
             }
             return Ok(Item::invalid());
         }
@@ -148,9 +127,7 @@ impl<'t> State<'t> {
             Value::Struct(object) => {
                 if let Some(value) = object.get(name) {
                     if has_arguments {
-                        return self.fail(format!(
-                            "{name} has arguments but cannot be invoked as function"
-                        ));
+                        return self.fail(format!("{name} has arguments but cannot be invoked as function"));
                     }
                     // A nil in a struct is a nil interface field, not an absent one.
                     return Ok(Item::element(value, matches!(value, Value::Nil)));
@@ -167,10 +144,7 @@ impl<'t> State<'t> {
                 return match self.template.missing_key {
                     MissingKey::Default => Ok(Item::invalid()),
                     MissingKey::Zero => Ok(Item::element(&map.zero, any)),
-                    MissingKey::Error => self.fail(format!(
-                        "map has no entry for key {}",
-                        crate::gofmt::quote(name)
-                    )),
+                    MissingKey::Error => self.fail(format!("map has no entry for key {}", crate::gofmt::quote(name))),
                 };
             }
             Value::NilPointer(nil) if nil.fields.iter().any(|field| &**field == name) => {
@@ -185,23 +159,15 @@ impl<'t> State<'t> {
     }
 
     /// A number where nothing says which type it should have.
-    pub(super) fn ideal_constant(
-        &mut self,
-        operand: &'t Operand,
-        number: &NumberLiteral,
-    ) -> Run<Item> {
+    pub(super) fn ideal_constant(&mut self, operand: &'t Operand, number: &NumberLiteral) -> Run<Item> {
         self.at(At::Operand(operand));
         if let Some((re, im)) = number.complex {
             return Ok(Item::new(Value::Complex(re, im)));
         }
         let text = &number.text;
-        let is_hex_int = text.len() > 2
-            && text
-                .get(..2)
-                .is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"))
-            && !text.contains(['p', 'P']);
-        let looks_like_float =
-            !is_hex_int && !text.starts_with('\'') && text.contains(['.', 'e', 'E', 'p', 'P']);
+        let is_hex_int =
+            text.len() > 2 && text.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x")) && !text.contains(['p', 'P']);
+        let looks_like_float = !is_hex_int && !text.starts_with('\'') && text.contains(['.', 'e', 'E', 'p', 'P']);
         match (number.float, number.int) {
             (Some(float), _) if looks_like_float => Ok(Item::new(float)),
             (_, Some(int)) => Ok(Item::new(int)),
@@ -213,20 +179,13 @@ impl<'t> State<'t> {
 /// The method `name` of a value, if its type has one.
 fn method(value: &Value, name: &str) -> Option<Function> {
     match value {
-        Value::Struct(object) => object.find_method(name).cloned().or_else(|| {
-            object
-                .text()
-                .filter(|_| name == "String")
-                .map(Function::constant)
-        }),
+        Value::Struct(object) => {
+            object.find_method(name).cloned().or_else(|| object.text().filter(|_| name == "String").map(Function::constant))
+        }
         Value::Map(map) => map.methods.get(name).cloned(),
-        Value::Named(named) => named.methods.get(name).cloned().or_else(|| {
-            named
-                .text
-                .as_deref()
-                .filter(|_| name == "String")
-                .map(Function::constant)
-        }),
+        Value::Named(named) => {
+            named.methods.get(name).cloned().or_else(|| named.text.as_deref().filter(|_| name == "String").map(Function::constant))
+        }
         Value::Number(text) => number_method(text, name),
         _ => None,
     }
@@ -236,23 +195,12 @@ fn method(value: &Value, name: &str) -> Option<Function> {
 fn number_method(text: &str, name: &str) -> Option<Function> {
     let text = text.to_string();
     let syntax = |what: &str, text: &str| {
-        crate::function::FunctionError::new(format!(
-            "strconv.{what}: parsing {}: invalid syntax",
-            crate::gofmt::quote(text)
-        ))
+        crate::function::FunctionError::new(format!("strconv.{what}: parsing {}: invalid syntax", crate::gofmt::quote(text)))
     };
     Some(match name {
         "String" => Function::constant(text),
-        "Int64" => Function::new(&[], move |_| {
-            text.parse()
-                .map(Value::int64)
-                .map_err(|_| syntax("ParseInt", &text))
-        }),
-        "Float64" => Function::new(&[], move |_| {
-            text.parse()
-                .map(Value::Float)
-                .map_err(|_| syntax("ParseFloat", &text))
-        }),
+        "Int64" => Function::new(&[], move |_| text.parse().map(Value::int64).map_err(|_| syntax("ParseInt", &text))),
+        "Float64" => Function::new(&[], move |_| text.parse().map(Value::Float).map_err(|_| syntax("ParseFloat", &text))),
         _ => return None,
     })
 }

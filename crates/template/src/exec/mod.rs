@@ -25,18 +25,12 @@ struct Item {
 
 impl Item {
     fn new(value: impl Into<Value>) -> Item {
-        Item {
-            value: value.into(),
-            interface: false,
-        }
+        Item { value: value.into(), interface: false }
     }
 
     /// An element of a container; `any` when the container holds `interface {}`.
     fn element(value: &Value, any: bool) -> Item {
-        Item {
-            value: value.clone(),
-            interface: any,
-        }
+        Item { value: value.clone(), interface: any }
     }
 
     /// No value at all: what an absent map entry gives.
@@ -59,10 +53,6 @@ impl Item {
 
     /// The type Go would name in an error.
     fn static_type(&self) -> String {
-        if self.interface {
-            "interface {}".into()
-        } else {
-            self.value.type_name()
-        }
+        if self.interface { "interface {}".into() } else { self.value.type_name() }
     }
 }

@@ -34,11 +34,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Far above what a sensible template needs, yet over within seconds.
     fn default() -> Limits {
-        Limits {
-            steps_max: 5_000_000,
-            bytes_max: 64 << 20,
-            depth_max: 500,
-        }
+        Limits { steps_max: 5_000_000, bytes_max: 64 << 20, depth_max: 500 }
     }
 }
 
@@ -80,13 +76,8 @@ impl Template {
     ///
     /// # Errors
     /// [`ParseError`] for the first thing that is wrong.
-    pub fn parse_named(
-        name: &str,
-        text: &str,
-        functions: &Functions,
-    ) -> Result<Template, ParseError> {
-        let is_function =
-            |word: &str| functions.get(word).is_some() || Builtin::named(word).is_some();
+    pub fn parse_named(name: &str, text: &str, functions: &Functions) -> Result<Template, ParseError> {
+        let is_function = |word: &str| functions.get(word).is_some() || Builtin::named(word).is_some();
         let trees = parse(name, text, &is_function)?;
         Ok(Template {
             name: name.into(),

@@ -20,8 +20,7 @@ pub(super) enum At<'t> {
 impl At<'_> {
     fn pos(self) -> usize {
         match self {
-            At::Node(Node::Text { pos, .. } | Node::Action { pos, .. })
-            | At::Node(Node::Break { pos } | Node::Continue { pos }) => *pos,
+            At::Node(Node::Text { pos, .. } | Node::Action { pos, .. }) | At::Node(Node::Break { pos } | Node::Continue { pos }) => *pos,
             At::Node(Node::Branch(branch)) => branch.pos,
             At::Node(Node::Template(call)) => call.pos,
             At::Branch(branch) => branch.pos,
@@ -91,9 +90,7 @@ impl<'t> State<'t> {
     }
 
     pub(super) fn error(&self, message: impl Into<String>) -> Box<ExecError> {
-        let (pos, context) = self
-            .at
-            .map_or((0, String::new()), |at| (at.pos(), at.shown()));
+        let (pos, context) = self.at.map_or((0, String::new()), |at| (at.pos(), at.shown()));
         let before = &self.template.text[..pos];
         let line = 1 + before.matches('\n').count();
         let column = pos - before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -113,11 +110,7 @@ impl<'t> State<'t> {
     pub(super) fn step(&mut self) -> Run<()> {
         self.steps += 1;
         let max = self.template.limits.steps_max;
-        if self.steps > max {
-            self.fail(format!("exceeded maximum of {max} steps"))
-        } else {
-            Ok(())
-        }
+        if self.steps > max { self.fail(format!("exceeded maximum of {max} steps")) } else { Ok(()) }
     }
 
     /// Runs `work` one level deeper, so that no template exhausts the stack.
@@ -134,11 +127,7 @@ impl<'t> State<'t> {
 
     pub(super) fn check_size(&self, bytes: usize) -> Run<()> {
         let max = self.template.limits.bytes_max;
-        if bytes > max {
-            self.fail(format!("exceeded maximum of {max} bytes"))
-        } else {
-            Ok(())
-        }
+        if bytes > max { self.fail(format!("exceeded maximum of {max} bytes")) } else { Ok(()) }
     }
 
     pub(super) fn declare(&mut self, name: &'t str, item: Item) {
@@ -146,24 +135,14 @@ impl<'t> State<'t> {
     }
 
     pub(super) fn variable(&self, name: &str) -> Run<Item> {
-        match self
-            .variables
-            .iter()
-            .rev()
-            .find(|(known, _)| *known == name)
-        {
+        match self.variables.iter().rev().find(|(known, _)| *known == name) {
             Some((_, item)) => Ok(item.clone()),
             None => self.fail(format!("undefined variable: {name}")),
         }
     }
 
     pub(super) fn assign(&mut self, name: &str, item: Item) -> Run<()> {
-        match self
-            .variables
-            .iter_mut()
-            .rev()
-            .find(|(known, _)| *known == name)
-        {
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
             Some((_, value)) => {
                 *value = item;
                 Ok(())
@@ -230,11 +209,7 @@ impl<'t> State<'t> {
     fn if_or_with(&mut self, dot: &Item, branch: &'t Branch) -> Run<Flow> {
         let item = self.pipeline(dot, &branch.pipe)?;
         if item.value.is_true() {
-            let dot = if branch.kind == BranchKind::With {
-                &item
-            } else {
-                dot
-            };
+            let dot = if branch.kind == BranchKind::With { &item } else { dot };
             self.body(dot, &branch.body)
         } else {
             self.else_body(dot, branch)
@@ -265,9 +240,7 @@ impl<'t> State<'t> {
         let is_number = matches!(item.value.basic(), Value::Int(_) | Value::Uint(_));
         if is_number && branch.pipe.variables.len() > 1 {
             let shown = printable(&item.value);
-            return self.fail(format!(
-                "can't use {shown} to iterate over more than one variable"
-            ));
+            return self.fail(format!("can't use {shown} to iterate over more than one variable"));
         }
         if count == 0 {
             return self.else_body(dot, branch);
@@ -321,14 +294,7 @@ impl<'t> State<'t> {
     }
 
     /// Sets a variable of a `range`: the one declared `from_top` below `mark`, or an outer one.
-    fn set(
-        &mut self,
-        branch: &Branch,
-        name: &str,
-        mark: usize,
-        from_top: usize,
-        item: Item,
-    ) -> Run<()> {
+    fn set(&mut self, branch: &Branch, name: &str, mark: usize, from_top: usize, item: Item) -> Run<()> {
         if branch.pipe.assigns {
             return self.assign(name, item);
         }

@@ -33,11 +33,7 @@ pub(crate) fn format_float(value: f64, style: Style, precision: Option<usize>) -
         Style::Hex => hex(value.abs(), precision),
         Style::Binary => binary(value.abs()),
     };
-    if value.is_sign_negative() {
-        format!("-{body}")
-    } else {
-        body
-    }
+    if value.is_sign_negative() { format!("-{body}") } else { body }
 }
 
 /// `d.ddde±dd`
@@ -66,11 +62,7 @@ fn general(value: f64, precision: Option<usize>) -> String {
     let threshold = match digits_max {
         Some(wanted) => {
             let wanted = i32::try_from(wanted).unwrap_or(i32::MAX);
-            if wanted > count && count >= point {
-                count
-            } else {
-                wanted
-            }
+            if wanted > count && count >= point { count } else { wanted }
         }
         None => 6,
     };
@@ -107,11 +99,7 @@ fn parts(value: f64) -> (u64, i32) {
     let bits = value.to_bits();
     let fraction = bits & ((1 << 52) - 1);
     let exponent = i32::try_from((bits >> 52) & 0x7ff).unwrap_or(0);
-    if exponent == 0 {
-        (fraction, -1074)
-    } else {
-        (fraction | (1 << 52), exponent - 1075)
-    }
+    if exponent == 0 { (fraction, -1074) } else { (fraction | (1 << 52), exponent - 1075) }
 }
 
 fn binary(value: f64) -> String {
@@ -152,9 +140,5 @@ fn hex(value: f64, precision: Option<usize>) -> String {
         None => digits.truncate(digits.trim_end_matches('0').len()),
     }
     let dot = if digits.is_empty() { "" } else { "." };
-    format!(
-        "0x{}{dot}{digits}p{}",
-        fraction >> 60,
-        signed_exponent(exponent)
-    )
+    format!("0x{}{dot}{digits}p{}", fraction >> 60, signed_exponent(exponent))
 }

@@ -23,9 +23,7 @@ pub(crate) fn printable(value: &Value) -> String {
 /// The struct a pointer points to, and any other value as it is.
 pub(crate) fn pointee(value: &Value) -> Value {
     match value {
-        Value::Struct(object) if object.is_pointer() && object.text().is_none() => {
-            Value::from(object.dereferenced())
-        }
+        Value::Struct(object) if object.is_pointer() && object.text().is_none() => Value::from(object.dereferenced()),
         value => value.clone(),
     }
 }

@@ -149,8 +149,7 @@ impl Printer {
         let (open, separator, close) = if self.flags.sharp_v {
             // Go knows the type by this name unless it comes upon it inside of another.
             let is_bytes = depth == 0 && &*list.type_name == "[]uint8";
-            self.text
-                .push_str(if is_bytes { "[]byte" } else { &list.type_name });
+            self.text.push_str(if is_bytes { "[]byte" } else { &list.type_name });
             if list.nil {
                 return self.text.push_str("(nil)");
             }
@@ -248,65 +247,29 @@ impl Printer {
             if i == 0 || self.flags.space {
                 hex.push_str(prefix);
             }
-            hex.push_str(&if upper {
-                format!("{byte:02X}")
-            } else {
-                format!("{byte:02x}")
-            });
+            hex.push_str(&if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
         }
         self.padded(&hex);
     }
 
-    fn print_int(
-        &mut self,
-        value: &Value,
-        magnitude: u64,
-        negative: bool,
-        signed: bool,
-        verb: char,
-    ) {
+    fn print_int(&mut self, value: &Value, magnitude: u64, negative: bool, signed: bool, verb: char) {
         let flags = self.flags;
         let text = match verb {
-            'v' if flags.sharp_v && !signed => {
-                integer(flags, &format!("{magnitude:x}"), negative, "0x")
-            }
+            'v' if flags.sharp_v && !signed => integer(flags, &format!("{magnitude:x}"), negative, "0x"),
             'v' | 'd' => integer(flags, &magnitude.to_string(), negative, ""),
-            'b' => integer(
-                flags,
-                &format!("{magnitude:b}"),
-                negative,
-                if flags.sharp { "0b" } else { "" },
-            ),
+            'b' => integer(flags, &format!("{magnitude:b}"), negative, if flags.sharp { "0b" } else { "" }),
             'o' => {
                 let digits = format!("{magnitude:o}");
-                let prefix = if flags.sharp && !digits.starts_with('0') {
-                    "0"
-                } else {
-                    ""
-                };
+                let prefix = if flags.sharp && !digits.starts_with('0') { "0" } else { "" };
                 integer(flags, &digits, negative, prefix)
             }
             'O' => {
                 let digits = format!("{magnitude:o}");
-                let prefix = if flags.sharp && !digits.starts_with('0') {
-                    "0o0"
-                } else {
-                    "0o"
-                };
+                let prefix = if flags.sharp && !digits.starts_with('0') { "0o0" } else { "0o" };
                 integer(flags, &digits, negative, prefix)
             }
-            'x' => integer(
-                flags,
-                &format!("{magnitude:x}"),
-                negative,
-                if flags.sharp { "0x" } else { "" },
-            ),
-            'X' => integer(
-                flags,
-                &format!("{magnitude:X}"),
-                negative,
-                if flags.sharp { "0X" } else { "" },
-            ),
+            'x' => integer(flags, &format!("{magnitude:x}"), negative, if flags.sharp { "0x" } else { "" }),
+            'X' => integer(flags, &format!("{magnitude:X}"), negative, if flags.sharp { "0X" } else { "" }),
             'c' => flags.pad(&rune(magnitude, negative).to_string()),
             'q' => flags.pad(&quote_char(rune(magnitude, negative), flags.plus)),
             'U' => unicode(flags, magnitude, negative),
@@ -323,14 +286,8 @@ impl Printer {
     }
 
     fn print_complex(&mut self, value: &Value, re: f64, im: f64, verb: char) {
-        let signed = Flags {
-            plus: true,
-            ..self.flags
-        };
-        match (
-            float_text(self.flags, re, verb),
-            float_text(signed, im, verb),
-        ) {
+        let signed = Flags { plus: true, ..self.flags };
+        match (float_text(self.flags, re, verb), float_text(signed, im, verb)) {
             (Some(re), Some(im)) => self.text.push_str(&format!("({re}{im}i)")),
             _ => self.bad_verb(Some(value), verb),
         }
@@ -342,11 +299,7 @@ fn integer(flags: Flags, digits: &str, negative: bool, prefix: &str) -> String {
     let sign = flags.sign(negative);
     if flags.precision == Some(0) && digits == "0" {
         // Nothing but the width, in spaces.
-        return Flags {
-            zero: false,
-            ..flags
-        }
-        .pad("");
+        return Flags { zero: false, ..flags }.pad("");
     }
     let digits_min = match flags.precision {
         Some(digits) => digits,
@@ -360,45 +313,25 @@ fn integer(flags: Flags, digits: &str, negative: bool, prefix: &str) -> String {
         "0o0" if !zeros.is_empty() => "0o",
         prefix => prefix,
     };
-    Flags {
-        zero: false,
-        ..flags
-    }
-    .pad(&format!("{sign}{prefix}{zeros}{digits}"))
+    Flags { zero: false, ..flags }.pad(&format!("{sign}{prefix}{zeros}{digits}"))
 }
 
 /// The character of a number; what is no character shows as the replacement character.
 fn rune(magnitude: u64, negative: bool) -> char {
-    u32::try_from(magnitude)
-        .ok()
-        .filter(|_| !negative || magnitude == 0)
-        .and_then(char::from_u32)
-        .unwrap_or(char::REPLACEMENT_CHARACTER)
+    u32::try_from(magnitude).ok().filter(|_| !negative || magnitude == 0).and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 fn unicode(flags: Flags, magnitude: u64, negative: bool) -> String {
     // Go shows the two's complement of negative numbers here.
-    let code = if negative {
-        magnitude.wrapping_neg()
-    } else {
-        magnitude
-    };
+    let code = if negative { magnitude.wrapping_neg() } else { magnitude };
     let digits_min = flags.precision.unwrap_or(4).max(4);
     let mut text = format!("U+{code:0digits_min$X}");
     if flags.sharp {
-        if let Some(c) = u32::try_from(code)
-            .ok()
-            .and_then(char::from_u32)
-            .filter(|c| is_print(*c))
-        {
+        if let Some(c) = u32::try_from(code).ok().and_then(char::from_u32).filter(|c| is_print(*c)) {
             text.push_str(&format!(" '{c}'"));
         }
     }
-    Flags {
-        zero: false,
-        ..flags
-    }
-    .pad(&text)
+    Flags { zero: false, ..flags }.pad(&text)
 }
 
 fn float_text(flags: Flags, number: f64, verb: char) -> Option<String> {
@@ -420,36 +353,15 @@ fn float_text(flags: Flags, number: f64, verb: char) -> Option<String> {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text.as_str()),
     };
-    let sign = if number.is_infinite() && flags.sign(negative).is_empty() {
-        "+"
-    } else {
-        flags.sign(negative)
-    };
+    let sign = if number.is_infinite() && flags.sign(negative).is_empty() { "+" } else { flags.sign(negative) };
     if !number.is_finite() {
-        return Some(
-            Flags {
-                zero: false,
-                ..flags
-            }
-            .pad(&format!("{sign}{digits}")),
-        );
+        return Some(Flags { zero: false, ..flags }.pad(&format!("{sign}{digits}")));
     }
-    let digits = if flags.sharp && verb != 'b' {
-        with_point(digits, verb, precision)
-    } else {
-        digits.to_string()
-    };
+    let digits = if flags.sharp && verb != 'b' { with_point(digits, verb, precision) } else { digits.to_string() };
     if flags.zero && !flags.minus {
         // The sign goes before the zeros.
         let rest = flags.width.map(|width| width.saturating_sub(sign.len()));
-        return Some(format!(
-            "{sign}{}",
-            Flags {
-                width: rest,
-                ..flags
-            }
-            .pad(&digits)
-        ));
+        return Some(format!("{sign}{}", Flags { width: rest, ..flags }.pad(&digits)));
     }
     Some(flags.pad(&format!("{sign}{digits}")))
 }

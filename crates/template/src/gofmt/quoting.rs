@@ -14,11 +14,7 @@ pub(crate) fn is_print(c: char) -> bool {
 /// `U+0041`, or `U+0041 'A'` for a printable character.
 pub(crate) fn unicode_point(c: char) -> String {
     let code = format!("U+{:04X}", u32::from(c));
-    if is_print(c) {
-        format!("{code} '{c}'")
-    } else {
-        code
-    }
+    if is_print(c) { format!("{code} '{c}'") } else { code }
 }
 
 /// A string in double quotes.

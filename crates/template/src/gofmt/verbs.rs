@@ -8,14 +8,7 @@ use crate::value::Value;
 const NUMBER_MAX: i64 = 1_000_000;
 
 pub(super) fn sprintf(format: &str, values: &[Value], bytes_max: usize) -> Option<String> {
-    let mut state = State {
-        rest: format,
-        values,
-        next: 0,
-        reordered: false,
-        good_index: true,
-        printer: Printer::default(),
-    };
+    let mut state = State { rest: format, values, next: 0, reordered: false, good_index: true, printer: Printer::default() };
     let mut any_reordered = false;
     while let Some(at) = state.rest.find('%') {
         state.printer.push_str(&state.rest[..at]);
@@ -80,10 +73,7 @@ impl<'f> State<'f> {
             }
             after_index = self.read_index();
             if self.take('*') {
-                match self
-                    .star()
-                    .and_then(|precision| usize::try_from(precision).ok())
-                {
+                match self.star().and_then(|precision| usize::try_from(precision).ok()) {
                     Some(precision) => self.printer.flags.precision = Some(precision),
                     None => self.printer.push_str("%!(BADPREC)"),
                 }
@@ -153,10 +143,7 @@ impl<'f> State<'f> {
         let number = &inner[..end];
         self.rest = &inner[end + 1..];
         let index = if number.bytes().all(|b| b.is_ascii_digit()) {
-            number
-                .parse::<usize>()
-                .ok()
-                .filter(|n| (1..=self.values.len()).contains(n))
+            number.parse::<usize>().ok().filter(|n| (1..=self.values.len()).contains(n))
         } else {
             None
         };
@@ -176,9 +163,7 @@ impl<'f> State<'f> {
             Value::Uint(n) => i64::try_from(*n).ok()?,
             _ => return None,
         };
-        (-NUMBER_MAX..=NUMBER_MAX)
-            .contains(&number)
-            .then_some(number)
+        (-NUMBER_MAX..=NUMBER_MAX).contains(&number).then_some(number)
     }
 
     /// A decimal number. One that is too large swallows the rest of the format, as in Go.

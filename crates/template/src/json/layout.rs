@@ -78,10 +78,7 @@ impl<'t> Iterator for Pieces<'t> {
         let len = match first {
             b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
             b'"' => string_len(self.rest),
-            _ => self
-                .rest
-                .find(['{', '}', '[', ']', ',', ':', ' ', '\t', '\r', '\n'])
-                .unwrap_or(self.rest.len()),
+            _ => self.rest.find(['{', '}', '[', ']', ',', ':', ' ', '\t', '\r', '\n']).unwrap_or(self.rest.len()),
         };
         let (piece, rest) = self.rest.split_at(len);
         self.rest = rest;

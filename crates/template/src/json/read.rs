@@ -30,11 +30,7 @@ pub fn parse(text: &str) -> Result<Value, JsonError> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value(0)?;
     reader.skip_space();
-    if reader.at < text.len() {
-        Err(reader.error())
-    } else {
-        Ok(value)
-    }
+    if reader.at < text.len() { Err(reader.error()) } else { Ok(value) }
 }
 
 struct Reader<'t> {
@@ -44,11 +40,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn error(&self) -> JsonError {
-        if self.at >= self.text.len() {
-            JsonError::Truncated
-        } else {
-            JsonError::Invalid { at: self.at }
-        }
+        if self.at >= self.text.len() { JsonError::Truncated } else { JsonError::Invalid { at: self.at } }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -142,11 +134,7 @@ impl Reader<'_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start {
-            Err(self.error())
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(self.error()) } else { Ok(()) }
     }
 
     fn number(&mut self) -> Result<Value, JsonError> {

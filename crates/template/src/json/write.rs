@@ -23,9 +23,7 @@ pub(crate) fn write_value(out: &mut String, value: &Value) {
             write_string(out, &BASE64.encode(list.bytes().unwrap_or_default()), false);
         }
         Value::List(list) => {
-            write_members(out, ['[', ']'], list.items(), |out, item| {
-                write_value(out, item)
-            });
+            write_members(out, ['[', ']'], list.items(), |out, item| write_value(out, item));
         }
         Value::Map(map) if map.nil => out.push_str("null"),
         Value::Map(map) => write_members(out, ['{', '}'], map.entries(), |out, (key, item)| {
@@ -39,12 +37,7 @@ pub(crate) fn write_value(out: &mut String, value: &Value) {
     }
 }
 
-fn write_members<I: IntoIterator>(
-    out: &mut String,
-    [open, close]: [char; 2],
-    members: I,
-    mut write: impl FnMut(&mut String, I::Item),
-) {
+fn write_members<I: IntoIterator>(out: &mut String, [open, close]: [char; 2], members: I, mut write: impl FnMut(&mut String, I::Item)) {
     out.push(open);
     for (i, member) in members.into_iter().enumerate() {
         if i > 0 {
@@ -68,10 +61,7 @@ fn write_struct(out: &mut String, object: &Struct) {
             });
         }
         JsonForm::Getters => {
-            let getters = object
-                .methods()
-                .iter()
-                .filter(|(_, function)| function.params.is_empty() && function.variadic.is_none());
+            let getters = object.methods().iter().filter(|(_, function)| function.params.is_empty() && function.variadic.is_none());
             write_members(out, ['{', '}'], getters, |out, (name, function)| {
                 write_string(out, name, true);
                 out.push(':');

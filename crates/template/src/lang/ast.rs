@@ -132,9 +132,7 @@ impl Operand {
 
 /// Whether a body has nothing in it that could produce output.
 pub(crate) fn is_empty_body(nodes: &[Node]) -> bool {
-    nodes
-        .iter()
-        .all(|node| matches!(node, Node::Text { text, .. } if text.trim().is_empty()))
+    nodes.iter().all(|node| matches!(node, Node::Text { text, .. } if text.trim().is_empty()))
 }
 
 impl fmt::Display for Node {

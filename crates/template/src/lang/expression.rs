@@ -9,12 +9,7 @@ use crate::gofmt::quote;
 impl Parser<'_> {
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
         let pos = self.peek_non_space().pos;
-        let mut pipe = Pipe {
-            pos,
-            assigns: false,
-            variables: Vec::new(),
-            commands: Vec::new(),
-        };
+        let mut pipe = Pipe { pos, assigns: false, variables: Vec::new(), commands: Vec::new() };
         self.declarations(&mut pipe, context)?;
         loop {
             let token = self.next_non_space();
@@ -50,11 +45,7 @@ impl Parser<'_> {
             let variable = self.next();
             // A space is a token of its own and must be put back too if this is an argument.
             let after = self.next();
-            let next = if after.kind == Kind::Space {
-                self.next_non_space()
-            } else {
-                after.clone()
-            };
+            let next = if after.kind == Kind::Space { self.next_non_space() } else { after.clone() };
             match next.kind {
                 Kind::Assign | Kind::Declare => {
                     pipe.assigns = next.kind == Kind::Assign;
@@ -67,10 +58,7 @@ impl Parser<'_> {
                         return self.error(format!("too many declarations in {context}"));
                     }
                     let follows = self.peek_non_space().kind;
-                    if !matches!(
-                        follows,
-                        Kind::Variable | Kind::RightDelim | Kind::RightParen
-                    ) {
+                    if !matches!(follows, Kind::Variable | Kind::RightDelim | Kind::RightParen) {
                         return self.error("range can only initialize variables");
                     }
                 }
@@ -97,16 +85,10 @@ impl Parser<'_> {
             return self.error(format!("missing value for {context}"));
         }
         for (i, command) in pipe.commands.iter().enumerate().skip(1) {
-            if let Operand::Bool { .. }
-            | Operand::Dot { .. }
-            | Operand::Nil { .. }
-            | Operand::Number { .. }
-            | Operand::Text { .. } = command.words[0]
+            if let Operand::Bool { .. } | Operand::Dot { .. } | Operand::Nil { .. } | Operand::Number { .. } | Operand::Text { .. } =
+                command.words[0]
             {
-                return self.error(format!(
-                    "non executable command in pipeline stage {}",
-                    i + 1
-                ));
+                return self.error(format!("non executable command in pipeline stage {}", i + 1));
             }
         }
         Ok(())
@@ -158,19 +140,11 @@ impl Parser<'_> {
                 names.append(&mut chain);
                 Operand::Variable { pos, names }
             }
-            Operand::Bool { .. }
-            | Operand::Text { .. }
-            | Operand::Number { .. }
-            | Operand::Nil { .. }
-            | Operand::Dot { .. } => {
+            Operand::Bool { .. } | Operand::Text { .. } | Operand::Number { .. } | Operand::Nil { .. } | Operand::Dot { .. } => {
                 let shown = quote(&term.to_string());
                 return self.error(format!("unexpected . after term {shown}"));
             }
-            term => Operand::Chain {
-                pos,
-                inner: Box::new(term),
-                names: chain,
-            },
+            term => Operand::Chain { pos, inner: Box::new(term), names: chain },
         }))
     }
 
@@ -182,10 +156,7 @@ impl Parser<'_> {
                 if !(self.is_function)(&token.text) {
                     return self.error(format!("function {} not defined", quote(&token.text)));
                 }
-                Operand::Identifier {
-                    pos,
-                    name: token.text,
-                }
+                Operand::Identifier { pos, name: token.text }
             }
             Kind::Dot => Operand::Dot { pos },
             Kind::Nil => Operand::Nil { pos },
@@ -193,35 +164,18 @@ impl Parser<'_> {
                 if !self.scope.variables.contains(&token.text) {
                     return self.error(format!("undefined variable {}", quote(&token.text)));
                 }
-                Operand::Variable {
-                    pos,
-                    names: vec![token.text],
-                }
+                Operand::Variable { pos, names: vec![token.text] }
             }
-            Kind::Field => Operand::Field {
-                pos,
-                names: vec![token.text[1..].to_string()],
-            },
-            Kind::Bool => Operand::Bool {
-                pos,
-                value: token.text == "true",
-            },
-            Kind::CharConstant | Kind::Complex | Kind::Number => Operand::Number {
-                pos,
-                number: self.number(&token)?,
-            },
+            Kind::Field => Operand::Field { pos, names: vec![token.text[1..].to_string()] },
+            Kind::Bool => Operand::Bool { pos, value: token.text == "true" },
+            Kind::CharConstant | Kind::Complex | Kind::Number => Operand::Number { pos, number: self.number(&token)? },
             Kind::LeftParen => {
-                let pipe =
-                    self.nested(|p| p.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                let pipe = self.nested(|p| p.pipeline("parenthesized pipeline", Kind::RightParen))?;
                 Operand::Pipe(Box::new(pipe))
             }
             Kind::String | Kind::RawString => {
                 let text = literal::string(&token.text).or_else(|reason| self.error(reason))?;
-                Operand::Text {
-                    pos,
-                    quoted: token.text,
-                    text,
-                }
+                Operand::Text { pos, quoted: token.text, text }
             }
             _ => {
                 self.back(token);

@@ -129,27 +129,14 @@ pub(crate) struct Lexer<'t> {
 
 impl<'t> Lexer<'t> {
     pub(crate) fn new(input: &'t str) -> Lexer<'t> {
-        Lexer {
-            input,
-            pos: 0,
-            start: 0,
-            start_line: 1,
-            line: 1,
-            inside_action: false,
-            paren_depth: 0,
-            failed: false,
-        }
+        Lexer { input, pos: 0, start: 0, start_line: 1, line: 1, inside_action: false, paren_depth: 0, failed: false }
     }
 
     pub(crate) fn next_token(&mut self) -> Token {
         if self.failed {
             return self.token(Kind::Eof);
         }
-        if self.inside_action {
-            self.inside()
-        } else {
-            self.text()
-        }
+        if self.inside_action { self.inside() } else { self.text() }
     }
 
     fn rest(&self) -> &'t str {
@@ -182,24 +169,14 @@ impl<'t> Lexer<'t> {
     }
 
     fn token(&mut self, kind: Kind) -> Token {
-        let token = Token {
-            kind,
-            pos: self.start,
-            text: self.input[self.start..self.pos].to_string(),
-            line: self.start_line,
-        };
+        let token = Token { kind, pos: self.start, text: self.input[self.start..self.pos].to_string(), line: self.start_line };
         self.ignore();
         token
     }
 
     fn fail(&mut self, message: impl Into<String>) -> Token {
         self.failed = true;
-        let token = Token {
-            kind: Kind::Error,
-            pos: self.start,
-            text: message.into(),
-            line: self.start_line,
-        };
+        let token = Token { kind: Kind::Error, pos: self.start, text: message.into(), line: self.start_line };
         self.pos = self.input.len();
         self.ignore();
         token
@@ -210,20 +187,12 @@ impl<'t> Lexer<'t> {
         loop {
             let Some(len) = self.rest().find(LEFT) else {
                 self.skip(self.rest().len());
-                let kind = if self.pos > self.start {
-                    Kind::Text
-                } else {
-                    Kind::Eof
-                };
+                let kind = if self.pos > self.start { Kind::Text } else { Kind::Eof };
                 return self.token(kind);
             };
             if len > 0 {
                 let text = &self.rest()[..len];
-                let trimmed = if has_left_marker(&self.rest()[len + LEFT.len()..]) {
-                    text.trim_end_matches(is_space).len()
-                } else {
-                    len
-                };
+                let trimmed = if has_left_marker(&self.rest()[len + LEFT.len()..]) { text.trim_end_matches(is_space).len() } else { len };
                 self.skip(trimmed);
                 let token = self.token(Kind::Text);
                 self.skip(len - trimmed);
@@ -241,11 +210,7 @@ impl<'t> Lexer<'t> {
     /// The `{{` that is next; `None` after a comment, which leaves nothing behind.
     fn left_delim(&mut self) -> Option<Token> {
         self.skip(LEFT.len());
-        let marker = if has_left_marker(self.rest()) {
-            MARKER_LEN
-        } else {
-            0
-        };
+        let marker = if has_left_marker(self.rest()) { MARKER_LEN } else { 0 };
         if self.rest()[marker..].starts_with(LEFT_COMMENT) {
             self.skip(marker);
             self.ignore();
@@ -323,22 +288,14 @@ impl<'t> Lexer<'t> {
             '=' => self.single(Kind::Assign),
             ':' => {
                 self.bump();
-                if self.bump() == Some('=') {
-                    self.token(Kind::Declare)
-                } else {
-                    self.fail("expected :=")
-                }
+                if self.bump() == Some('=') { self.token(Kind::Declare) } else { self.fail("expected :=") }
             }
             '|' => self.single(Kind::Pipe),
             '"' => self.quoted('"', Kind::String, "unterminated quoted string"),
             '\'' => self.quoted('\'', Kind::CharConstant, "unterminated character constant"),
             '`' => self.raw_string(),
             '$' => self.word(Kind::Variable),
-            '.' if !self.rest()[1..].starts_with(|d: char| d.is_ascii_digit())
-                && self.rest().len() > 1 =>
-            {
-                self.word(Kind::Field)
-            }
+            '.' if !self.rest()[1..].starts_with(|d: char| d.is_ascii_digit()) && self.rest().len() > 1 => self.word(Kind::Field),
             '+' | '-' | '.' | '0'..='9' => self.number(),
             _ if is_alphanumeric(c) => self.identifier(),
             '(' => {
@@ -351,10 +308,7 @@ impl<'t> Lexer<'t> {
                 self.single(Kind::RightParen)
             }
             _ if c.is_ascii() && is_print(c) => self.single(Kind::Char),
-            _ => self.fail(format!(
-                "unrecognized character in action: {}",
-                unicode_point(c)
-            )),
+            _ => self.fail(format!("unrecognized character in action: {}", unicode_point(c))),
         }
     }
 

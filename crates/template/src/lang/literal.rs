@@ -9,13 +9,7 @@ use crate::gofmt::quote;
 /// # Errors
 /// The reason, in Go's words.
 pub(super) fn number(kind: Kind, text: &str) -> Result<NumberLiteral, String> {
-    let mut number = NumberLiteral {
-        text: text.into(),
-        int: None,
-        uint: None,
-        float: None,
-        complex: None,
-    };
+    let mut number = NumberLiteral { text: text.into(), int: None, uint: None, float: None, complex: None };
     match kind {
         Kind::CharConstant => {
             let code = char_constant(text)?;
@@ -69,10 +63,7 @@ pub(super) fn string(text: &str) -> Result<String, String> {
     if let Some(raw) = text.strip_prefix('`').and_then(|t| t.strip_suffix('`')) {
         return Ok(raw.replace('\r', ""));
     }
-    let mut rest = text
-        .strip_prefix('"')
-        .and_then(|t| t.strip_suffix('"'))
-        .ok_or_else(|| "invalid syntax".to_string())?;
+    let mut rest = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).ok_or_else(|| "invalid syntax".to_string())?;
     let mut bytes = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
         let (unit, tail) = unquote_char(rest, '"').ok_or_else(|| "invalid syntax".to_string())?;
@@ -86,8 +77,7 @@ pub(super) fn string(text: &str) -> Result<String, String> {
 }
 
 fn char_constant(text: &str) -> Result<u32, String> {
-    let (unit, tail) =
-        unquote_char(&text[1..], '\'').ok_or_else(|| "invalid syntax".to_string())?;
+    let (unit, tail) = unquote_char(&text[1..], '\'').ok_or_else(|| "invalid syntax".to_string())?;
     if tail != "'" {
         return Err(format!("malformed character constant: {text}"));
     }
@@ -129,10 +119,7 @@ fn unquote_char(text: &str, delimiter: char) -> Option<(Unit, &str)> {
         }
         'u' | 'U' => {
             let len = if escape == 'u' { 4 } else { 8 };
-            Some((
-                Unit::Char(char::from_u32(digits(rest, len, 16)?)?),
-                &rest[len..],
-            ))
+            Some((Unit::Char(char::from_u32(digits(rest, len, 16)?)?), &rest[len..]))
         }
         '0'..='7' => {
             let code = digits(&text[1..], 3, 8)?;
@@ -145,9 +132,7 @@ fn unquote_char(text: &str, delimiter: char) -> Option<(Unit, &str)> {
 fn digits(text: &str, len: usize, base: u32) -> Option<u32> {
     let part = text.get(..len)?;
     let valid = part.bytes().all(|b| char::from(b).is_digit(base));
-    valid
-        .then(|| u32::from_str_radix(part, base).ok())
-        .flatten()
+    valid.then(|| u32::from_str_radix(part, base).ok()).flatten()
 }
 
 fn simplify_complex(number: &mut NumberLiteral, re: f64, im: f64) {
@@ -228,9 +213,7 @@ pub(crate) fn float(text: &str) -> Option<f64> {
         }
         lower.parse::<f64>().ok()?
     };
-    value
-        .is_finite()
-        .then_some(if negative { -value } else { value })
+    value.is_finite().then_some(if negative { -value } else { value })
 }
 
 fn hex_float(text: &str) -> Option<f64> {
@@ -260,8 +243,5 @@ fn underscores_ok(lower: &str) -> bool {
     };
     let is_digit = |c: char| c.is_ascii_digit() || (hex && c.is_ascii_hexdigit());
     let chars: Vec<char> = body.chars().collect();
-    chars.iter().enumerate().all(|(i, c)| {
-        *c != '_'
-            || (i > 0 && is_digit(chars[i - 1]) && chars.get(i + 1).copied().is_some_and(is_digit))
-    })
+    chars.iter().enumerate().all(|(i, c)| *c != '_' || (i > 0 && is_digit(chars[i - 1]) && chars.get(i + 1).copied().is_some_and(is_digit)))
 }

@@ -6,9 +6,7 @@ mod lexer;
 mod literal;
 mod parser;
 
-pub(crate) use ast::{
-    Branch, BranchKind, Command, Node, NumberLiteral, Operand, Pipe, TemplateCall,
-};
+pub(crate) use ast::{Branch, BranchKind, Command, Node, NumberLiteral, Operand, Pipe, TemplateCall};
 pub(crate) use literal::float as parse_float;
 pub(crate) use parser::{Trees, parse};
 

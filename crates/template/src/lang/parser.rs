@@ -19,11 +19,7 @@ pub(crate) type Trees = BTreeMap<String, Vec<Node>>;
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(crate) fn parse(
-    name: &str,
-    text: &str,
-    is_function: &dyn Fn(&str) -> bool,
-) -> Result<Trees, ParseError> {
+pub(crate) fn parse(name: &str, text: &str, is_function: &dyn Fn(&str) -> bool) -> Result<Trees, ParseError> {
     let mut parser = Parser {
         name,
         lexer: Lexer::new(text),
@@ -49,11 +45,7 @@ pub(super) struct Scope {
 
 impl Scope {
     fn new() -> Scope {
-        Scope {
-            variables: vec!["$".into()],
-            range_depth: 0,
-            action_line: 0,
-        }
+        Scope { variables: vec!["$".into()], range_depth: 0, action_line: 0 }
     }
 }
 
@@ -131,11 +123,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn error<T>(&self, message: impl Into<String>) -> Parsed<T> {
-        Err(ParseError {
-            name: self.name.to_string(),
-            line: self.last_line,
-            message: message.into(),
-        })
+        Err(ParseError { name: self.name.to_string(), line: self.last_line, message: message.into() })
     }
 
     pub(super) fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
@@ -146,11 +134,7 @@ impl Parser<'_> {
         let started = self.scope.action_line;
         if started != 0 && started != token.line {
             // Not "unclosed action in action started at".
-            let place = if message.ends_with(" action") {
-                " started at"
-            } else {
-                " in action started at"
-            };
+            let place = if message.ends_with(" action") { " started at" } else { " in action started at" };
             message = format!("{message}{place} {}:{started}", self.name);
         }
         self.error(message)
@@ -158,11 +142,7 @@ impl Parser<'_> {
 
     fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Token> {
         let token = self.next_non_space();
-        if token.kind == kind {
-            Ok(token)
-        } else {
-            self.unexpected(&token, context)
-        }
+        if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
     }
 
     /// Runs `parse` one level deeper.
@@ -190,10 +170,7 @@ impl Parser<'_> {
                 if is_empty_body(&body) {
                     return Ok(());
                 }
-                self.error(format!(
-                    "template: multiple definition of template {}",
-                    quote(name)
-                ))
+                self.error(format!("template: multiple definition of template {}", quote(name)))
             }
             _ => {
                 self.trees.insert(name.to_string(), body);
@@ -252,10 +229,7 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Parsed<Item> {
         let token = self.next_non_space();
         match token.kind {
-            Kind::Text => Ok(Item::Node(Node::Text {
-                pos: token.pos,
-                text: token.text,
-            })),
+            Kind::Text => Ok(Item::Node(Node::Text { pos: token.pos, text: token.text })),
             Kind::LeftDelim => {
                 self.scope.action_line = token.line;
                 let item = self.action();
@@ -293,10 +267,7 @@ impl Parser<'_> {
                 let pos = token.pos;
                 self.back(token);
                 // Variables declared here last until the enclosing "end".
-                Node::Action {
-                    pos,
-                    pipe: self.pipeline("command", Kind::RightDelim)?,
-                }
+                Node::Action { pos, pipe: self.pipeline("command", Kind::RightDelim)? }
             }
         };
         Ok(Item::Node(node))
@@ -338,13 +309,7 @@ impl Parser<'_> {
             Terminator::Else => Some(self.else_body(kind)?),
         };
         self.scope.variables.truncate(variables);
-        Ok(Node::Branch(Box::new(Branch {
-            kind,
-            pos: pipe.pos,
-            pipe,
-            body,
-            else_body,
-        })))
+        Ok(Node::Branch(Box::new(Branch { kind, pos: pipe.pos, pipe, body, else_body })))
     }
 
     /// What follows an `{{else}}`, or `{{else if}}` as if it were an `if` nested in it.
@@ -377,11 +342,7 @@ impl Parser<'_> {
             return self.error(format!("unexpected {} in {CONTEXT}", end.shown()));
         }
         self.add(&name, body)?;
-        Ok(Node::Template(TemplateCall {
-            pos: token.pos,
-            name,
-            pipe: Some(pipe),
-        }))
+        Ok(Node::Template(TemplateCall { pos: token.pos, name, pipe: Some(pipe) }))
     }
 
     fn template_call(&mut self) -> Parsed<Node> {
@@ -395,18 +356,12 @@ impl Parser<'_> {
             self.back(next);
             Some(self.pipeline(CONTEXT, Kind::RightDelim)?)
         };
-        Ok(Node::Template(TemplateCall {
-            pos: token.pos,
-            name,
-            pipe,
-        }))
+        Ok(Node::Template(TemplateCall { pos: token.pos, name, pipe }))
     }
 
     fn template_name(&self, token: &Token, context: &str) -> Parsed<String> {
         match token.kind {
-            Kind::String | Kind::RawString => {
-                literal::string(&token.text).or_else(|reason| self.error(reason))
-            }
+            Kind::String | Kind::RawString => literal::string(&token.text).or_else(|reason| self.error(reason)),
             _ => self.unexpected(token, context),
         }
     }

@@ -41,22 +41,12 @@ fn main() -> ExitCode {
 }
 
 fn up(hosts: &str) -> Result<()> {
-    let hosts = hosts
-        .parse()
-        .with_context(|| format!("{hosts:?} is no number of hosts"))?;
+    let hosts = hosts.parse().with_context(|| format!("{hosts:?} is no number of hosts"))?;
     let bed = Bed::up_kept(hosts)?;
     let name = bed.name().to_owned();
-    println!(
-        "{name}: {hosts} hosts, logs and data in {}",
-        bed.dir().display()
-    );
+    println!("{name}: {hosts} hosts, logs and data in {}", bed.dir().display());
     for host in bed.hosts() {
-        println!(
-            "  {}  {}  dockerd at {}",
-            host.hostname(),
-            host.ip(),
-            host.docker_url()
-        );
+        println!("  {}  {}  dockerd at {}", host.hostname(), host.ip(), host.docker_url());
     }
     if bin_dir().is_ok() {
         let first = bed.host(1).ip();
@@ -74,13 +64,9 @@ fn up(hosts: &str) -> Result<()> {
 
 fn shell(host: &str) -> Result<()> {
     let number = host.trim_start_matches('h');
-    let number = number
-        .parse()
-        .with_context(|| format!("{host:?} is no host"))?;
+    let number = number.parse().with_context(|| format!("{host:?} is no host"))?;
     let beds = KeptBed::all()?;
-    let bed = beds
-        .last()
-        .context("there is no bed: `testbed up` makes one")?;
+    let bed = beds.last().context("there is no bed: `testbed up` makes one")?;
     let mut command = bed.command(number, "bash")?;
     let socket = bed.dir().join(format!("h{number}/run/swarm.sock"));
     if socket.exists() {

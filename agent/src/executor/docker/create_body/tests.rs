@@ -1,9 +1,8 @@
 use super::*;
 use serde_json::{Value, json};
 use swarm_types::{
-    AppArmorOpts, BindOptions, ContainerSpec, DnsConfig, Driver, Limits, MountType as Kind, NodeId,
-    PortProtocol, PublishMode, ResourceRequirements, Resources, SeLinuxContext, SeccompOpts,
-    ServiceId, TaskId, TmpfsOptions, Ulimit, VolumeOptions,
+    AppArmorOpts, BindOptions, ContainerSpec, DnsConfig, Driver, Limits, MountType as Kind, NodeId, PortProtocol, PublishMode,
+    ResourceRequirements, Resources, SeLinuxContext, SeccompOpts, ServiceId, TaskId, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 const API_20_10: ApiVersion = ApiVersion(1, 41);
@@ -17,10 +16,7 @@ fn order(spec: ContainerSpec) -> ContainerOrder {
         service_id: Some(ServiceId::from_random([3; 16])),
         service_name: "web".into(),
         name: format!("web.1.{task_id}"),
-        spec: ContainerSpec {
-            image: "busybox".into(),
-            ..spec
-        },
+        spec: ContainerSpec { image: "busybox".into(), ..spec },
         resources: None,
         log_driver: None,
         network: None,
@@ -46,10 +42,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
@@ -76,16 +69,10 @@ fn a_bare_spec_leaves_everything_to_the_engine() {
 #[test]
 fn labels_of_the_system_win() {
     let labels = pairs(&[("mine", "1"), ("com.docker.swarm.task.id", "forged")]);
-    let order = order(ContainerSpec {
-        labels,
-        ..ContainerSpec::default()
-    });
+    let order = order(ContainerSpec { labels, ..ContainerSpec::default() });
     let got = sent(&order, API_20_10);
     assert_eq!(got["Labels"]["mine"], "1");
-    assert_eq!(
-        got["Labels"]["com.docker.swarm.task.id"],
-        json!(order.task_id)
-    );
+    assert_eq!(got["Labels"]["com.docker.swarm.task.id"], json!(order.task_id));
 }
 
 #[test]
@@ -105,19 +92,11 @@ fn the_process_of_a_spec() {
         open_stdin: true,
         read_only: true,
         hosts: words(&["10.0.0.1 db db.local", "10.0.0.2"]),
-        dns_config: Some(DnsConfig {
-            nameservers: words(&["9.9.9.9"]),
-            search: words(&["local"]),
-            options: words(&["ndots:1"]),
-        }),
+        dns_config: Some(DnsConfig { nameservers: words(&["9.9.9.9"]), search: words(&["local"]), options: words(&["ndots:1"]) }),
         sysctls: pairs(&[("net.core.somaxconn", "512")]),
         capability_add: words(&["CAP_NET_ADMIN"]),
         capability_drop: words(&["ALL"]),
-        ulimits: vec![Ulimit {
-            name: "nofile".into(),
-            hard: 200,
-            soft: 100,
-        }],
+        ulimits: vec![Ulimit { name: "nofile".into(), hard: 200, soft: 100 }],
         oom_score_adj: 500,
         isolation: "default".into(),
         healthcheck: Some(swarm_types::HealthConfig {
@@ -169,33 +148,15 @@ fn the_process_of_a_spec() {
 
 #[test]
 fn a_check_of_none_is_kept_and_turns_the_images_check_off() {
-    let healthcheck = swarm_types::HealthConfig {
-        test: words(&["NONE"]),
-        ..Default::default()
-    };
-    let order = order(ContainerSpec {
-        healthcheck: Some(healthcheck),
-        ..ContainerSpec::default()
-    });
-    assert_eq!(
-        sent_but_labels(&order)["Healthcheck"],
-        json!({"Test": ["NONE"]})
-    );
+    let healthcheck = swarm_types::HealthConfig { test: words(&["NONE"]), ..Default::default() };
+    let order = order(ContainerSpec { healthcheck: Some(healthcheck), ..ContainerSpec::default() });
+    assert_eq!(sent_but_labels(&order)["Healthcheck"], json!({"Test": ["NONE"]}));
 }
 
 #[test]
 fn limits_reach_the_engine_and_reservations_do_not() {
-    let limits = Limits {
-        nano_cpus: 500_000_000,
-        memory_bytes: 64 << 20,
-        pids: 50,
-        generic_resources: vec![],
-    };
-    let reservations = Resources {
-        nano_cpus: 1_000_000_000,
-        memory_bytes: 1 << 30,
-        generic_resources: vec![],
-    };
+    let limits = Limits { nano_cpus: 500_000_000, memory_bytes: 64 << 20, pids: 50, generic_resources: vec![] };
+    let reservations = Resources { nano_cpus: 1_000_000_000, memory_bytes: 1 << 30, generic_resources: vec![] };
     let mut order = order(ContainerSpec::default());
     let mut resources = ResourceRequirements {
         limits: Some(limits),
@@ -214,13 +175,7 @@ fn limits_reach_the_engine_and_reservations_do_not() {
     resources.memory_swappiness = Some(-1);
     order.resources = Some(resources.clone());
     let got = sent(&order, API_20_10);
-    assert_eq!(
-        (
-            &got["HostConfig"]["MemorySwap"],
-            &got["HostConfig"]["MemorySwappiness"]
-        ),
-        (&json!(-1), &Value::Null)
-    );
+    assert_eq!((&got["HostConfig"]["MemorySwap"], &got["HostConfig"]["MemorySwappiness"]), (&json!(-1), &Value::Null));
     resources.limits = None;
     order.resources = Some(resources);
     assert_eq!(sent(&order, API_20_10)["HostConfig"], json!({}));
@@ -253,26 +208,15 @@ fn mounts_with_all_their_options() {
                     no_copy: true,
                     labels: pairs(&[("a", "b")]),
                     subpath: "x".into(),
-                    driver_config: Some(Driver {
-                        name: "local".into(),
-                        options: pairs(&[("o", "uid=1")]),
-                    }),
+                    driver_config: Some(Driver { name: "local".into(), options: pairs(&[("o", "uid=1")]) }),
                 }),
                 ..Default::default()
             },
-            swarm_types::Mount {
-                kind: Kind::Volume,
-                target: "/anonymous".into(),
-                ..Default::default()
-            },
+            swarm_types::Mount { kind: Kind::Volume, target: "/anonymous".into(), ..Default::default() },
             swarm_types::Mount {
                 kind: Kind::Tmpfs,
                 target: "/t".into(),
-                tmpfs_options: Some(TmpfsOptions {
-                    size_bytes: 1 << 20,
-                    mode: 0o1770,
-                    options: vec![words(&["noexec"])],
-                }),
+                tmpfs_options: Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1770, options: vec![words(&["noexec"])] }),
                 ..Default::default()
             },
         ],
@@ -301,64 +245,21 @@ fn mounts_with_all_their_options() {
 #[test]
 fn an_old_engine_is_not_asked_for_what_it_would_leave_out_silently() {
     let refusal = |mount: swarm_types::Mount| {
-        let mount = swarm_types::Mount {
-            target: "/x".into(),
-            ..mount
-        };
-        let order = order(ContainerSpec {
-            mounts: vec![mount],
-            ..ContainerSpec::default()
-        });
+        let mount = swarm_types::Mount { target: "/x".into(), ..mount };
+        let order = order(ContainerSpec { mounts: vec![mount], ..ContainerSpec::default() });
         assert!(create_body(&order, API_NEW).is_ok());
-        create_body(&order, API_20_10)
-            .err()
-            .map(|error| error.to_string())
+        create_body(&order, API_20_10).err().map(|error| error.to_string())
     };
-    let volume_options = Some(VolumeOptions {
-        subpath: "a".into(),
-        ..Default::default()
-    });
+    let volume_options = Some(VolumeOptions { subpath: "a".into(), ..Default::default() });
     assert_eq!(
-        refusal(swarm_types::Mount {
-            volume_options,
-            ..Default::default()
-        })
-        .as_deref(),
-        Some(
-            "mount /x: a path inside the volume needs Docker API 1.45, the engine of this node has 1.41"
-        )
+        refusal(swarm_types::Mount { volume_options, ..Default::default() }).as_deref(),
+        Some("mount /x: a path inside the volume needs Docker API 1.45, the engine of this node has 1.41")
     );
-    let bind_options = Some(BindOptions {
-        create_mountpoint: true,
-        ..Default::default()
-    });
-    assert!(
-        refusal(swarm_types::Mount {
-            kind: Kind::Bind,
-            bind_options,
-            ..Default::default()
-        })
-        .is_some()
-    );
-    let bind_options = Some(BindOptions {
-        read_only_non_recursive: true,
-        ..Default::default()
-    });
-    assert!(
-        refusal(swarm_types::Mount {
-            kind: Kind::Bind,
-            bind_options,
-            ..Default::default()
-        })
-        .is_some()
-    );
-    assert_eq!(
-        refusal(swarm_types::Mount {
-            kind: Kind::Tmpfs,
-            ..Default::default()
-        }),
-        None
-    );
+    let bind_options = Some(BindOptions { create_mountpoint: true, ..Default::default() });
+    assert!(refusal(swarm_types::Mount { kind: Kind::Bind, bind_options, ..Default::default() }).is_some());
+    let bind_options = Some(BindOptions { read_only_non_recursive: true, ..Default::default() });
+    assert!(refusal(swarm_types::Mount { kind: Kind::Bind, bind_options, ..Default::default() }).is_some());
+    assert_eq!(refusal(swarm_types::Mount { kind: Kind::Tmpfs, ..Default::default() }), None);
 }
 
 #[test]
@@ -371,11 +272,7 @@ fn host_ports_are_exposed_and_bound_and_zero_is_left_to_the_engine() {
         ..PortConfig::default()
     };
     let mut order = order(ContainerSpec::default());
-    order.host_ports = vec![
-        port(80, 8080, PortProtocol::Tcp),
-        port(80, 8081, PortProtocol::Tcp),
-        port(53, 0, PortProtocol::Udp),
-    ];
+    order.host_ports = vec![port(80, 8080, PortProtocol::Tcp), port(80, 8081, PortProtocol::Tcp), port(53, 0, PortProtocol::Udp)];
     let got = sent(&order, API_20_10);
     assert_eq!(got["ExposedPorts"], json!({"80/tcp": {}, "53/udp": {}}));
     assert_eq!(
@@ -391,10 +288,7 @@ fn host_ports_are_exposed_and_bound_and_zero_is_left_to_the_engine() {
 fn network_and_log_driver() {
     let mut order = order(ContainerSpec::default());
     order.network = Some("host".into());
-    order.log_driver = Some(Driver {
-        name: "json-file".into(),
-        options: pairs(&[("max-size", "1m")]),
-    });
+    order.log_driver = Some(Driver { name: "json-file".into(), options: pairs(&[("max-size", "1m")]) });
     assert_eq!(
         sent(&order, API_20_10)["HostConfig"],
         json!({
@@ -407,31 +301,13 @@ fn network_and_log_driver() {
 #[test]
 fn privileges_become_security_options() {
     let options = |privileges: Privileges| {
-        let order = order(ContainerSpec {
-            privileges: Some(privileges),
-            ..ContainerSpec::default()
-        });
-        create_body(&order, API_20_10).map(|body| {
-            body.host_config
-                .and_then(|config| config.security_opt)
-                .unwrap_or_default()
-        })
+        let order = order(ContainerSpec { privileges: Some(privileges), ..ContainerSpec::default() });
+        create_body(&order, API_20_10).map(|body| body.host_config.and_then(|config| config.security_opt).unwrap_or_default())
     };
     let got = options(Privileges {
-        selinux_context: Some(SeLinuxContext {
-            disable: false,
-            user: "u".into(),
-            role: "r".into(),
-            kind: "t".into(),
-            level: "l".into(),
-        }),
-        seccomp: Some(SeccompOpts {
-            mode: "custom".into(),
-            profile: BASE64.encode(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#),
-        }),
-        app_armor: Some(AppArmorOpts {
-            mode: "disabled".into(),
-        }),
+        selinux_context: Some(SeLinuxContext { disable: false, user: "u".into(), role: "r".into(), kind: "t".into(), level: "l".into() }),
+        seccomp: Some(SeccompOpts { mode: "custom".into(), profile: BASE64.encode(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#) }),
+        app_armor: Some(AppArmorOpts { mode: "disabled".into() }),
         no_new_privileges: true,
         credential_spec: None,
     });
@@ -448,16 +324,10 @@ fn privileges_become_security_options() {
         ]
     );
     let seccomp = |mode: &str, profile: &str| Privileges {
-        seccomp: Some(SeccompOpts {
-            mode: mode.into(),
-            profile: profile.into(),
-        }),
+        seccomp: Some(SeccompOpts { mode: mode.into(), profile: profile.into() }),
         ..Privileges::default()
     };
-    assert_eq!(
-        options(seccomp("unconfined", "")).expect("valid"),
-        ["seccomp=unconfined"]
-    );
+    assert_eq!(options(seccomp("unconfined", "")).expect("valid"), ["seccomp=unconfined"]);
     assert!(options(seccomp("default", "")).expect("valid").is_empty());
     assert!(options(seccomp("custom", "no base64!")).is_err());
 }

@@ -6,10 +6,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use openraft::{
-    BasicNode, CommittedLeaderId, Entry, EntryPayload, LogId, RaftLogReader, SnapshotMeta,
-    StoredMembership,
-};
+use openraft::{BasicNode, CommittedLeaderId, Entry, EntryPayload, LogId, RaftLogReader, SnapshotMeta, StoredMembership};
 use serde::{Deserialize, Serialize};
 use swarm_raftlog::{Keys, LogError, LogStatus, RaftLog};
 
@@ -35,10 +32,7 @@ pub(crate) fn log_id(term: u64, index: u64) -> LogId<u64> {
 }
 
 pub(crate) fn entry(term: u64, index: u64, bytes: Vec<u8>) -> Entry<Types> {
-    Entry {
-        log_id: log_id(term, index),
-        payload: EntryPayload::Normal(Command { bytes }),
-    }
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(Command { bytes }) }
 }
 
 /// A small entry that tells its term and index.
@@ -58,19 +52,11 @@ pub(crate) fn bytes_of(entry: &Entry<Types>) -> &[u8] {
 }
 
 pub(crate) fn texts(entries: &[Entry<Types>]) -> String {
-    entries
-        .iter()
-        .map(|entry| String::from_utf8_lossy(bytes_of(entry)).into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+    entries.iter().map(|entry| String::from_utf8_lossy(bytes_of(entry)).into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn meta(index: u64, id: &str) -> SnapshotMeta<u64, BasicNode> {
-    SnapshotMeta {
-        last_log_id: Some(log_id(1, index)),
-        last_membership: StoredMembership::default(),
-        snapshot_id: id.to_owned(),
-    }
+    SnapshotMeta { last_log_id: Some(log_id(1, index)), last_membership: StoredMembership::default(), snapshot_id: id.to_owned() }
 }
 
 pub(crate) async fn open(dir: &Path) -> Log {

@@ -45,13 +45,10 @@ fn is_genuine(entry: &Entry<Types>) -> bool {
     let bytes = bytes_of(entry);
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
     let mut parts = text.split('.').map(str::parse::<u64>);
-    let (Some(Ok(term)), Some(Ok(index)), Some(Ok(len))) =
-        (parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(Ok(term)), Some(Ok(index)), Some(Ok(len))) = (parts.next(), parts.next(), parts.next()) else {
         return false;
     };
-    (term, index) == (entry.log_id.leader_id.term, entry.log_id.index)
-        && bytes == content(term, index, len)
+    (term, index) == (entry.log_id.leader_id.term, entry.log_id.index) && bytes == content(term, index, len)
 }
 
 /// The child's life. Does nothing in a normal run of the test binary.
@@ -109,14 +106,10 @@ async fn write_until_killed(dir: &Path, seed: u64) {
                     _ => 300,
                 };
                 let count = if len > 100_000 { 1 } else { count };
-                let entries = (next..next + count)
-                    .map(|index| entry(term, index, content(term, index, len)))
-                    .collect();
+                let entries = (next..next + count).map(|index| entry(term, index, content(term, index, len))).collect();
                 append(&mut log, entries).await;
                 next += count;
-                log.save_committed(Some(log_id(term, next - 1)))
-                    .await
-                    .unwrap();
+                log.save_committed(Some(log_id(term, next - 1))).await.unwrap();
                 say(format_args!("acked {count} {term} {}", next - 1));
             }
         }
@@ -148,8 +141,7 @@ impl Told {
         let mut log = open(dir).await;
         let mut told = Told::default();
         for entry in read_all(&mut log).await {
-            told.acked
-                .insert(entry.log_id.index, entry.log_id.leader_id.term);
+            told.acked.insert(entry.log_id.index, entry.log_id.leader_id.term);
         }
         told.vote_term = vote_term(&mut log).await;
         close(log).await;
@@ -194,14 +186,10 @@ impl Told {
         let may_be_cut = |index| self.truncating.is_some_and(|from| index >= from);
         for (&index, &term) in &self.acked {
             match found.get(&index) {
-                Some(&found_term) => assert!(
-                    found_term == term || may_be_cut(index),
-                    "entry {index} was acknowledged in term {term}, found in {found_term}"
-                ),
-                None => assert!(
-                    may_be_purged(index) || may_be_cut(index),
-                    "acknowledged entry {index} is lost"
-                ),
+                Some(&found_term) => {
+                    assert!(found_term == term || may_be_cut(index), "entry {index} was acknowledged in term {term}, found in {found_term}")
+                }
+                None => assert!(may_be_purged(index) || may_be_cut(index), "acknowledged entry {index} is lost"),
             }
         }
         assert!(vote_term(&mut log).await >= self.vote_term, "vote is lost");
