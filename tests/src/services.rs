@@ -81,10 +81,7 @@ pub fn create(cluster: &Cluster, line: &str) -> Result<String> {
 pub fn update(cluster: &Cluster, service: &str, flags: &str) -> Result<()> {
     let line = format!("service update --detach --no-resolve-image {flags} {service}");
     let said = swarm(cluster, &line)?.ok()?;
-    ensure!(
-        said == service,
-        "should have printed {service}, not {said:?}"
-    );
+    ensure!(said == service, "should have printed {service}, not {said:?}");
     Ok(())
 }
 
@@ -110,10 +107,7 @@ pub fn lines(cluster: &Cluster, line: &str) -> Result<Vec<String>> {
 /// When it fails or prints others.
 pub fn shows(cluster: &Cluster, line: &str, wanted: &[&str]) -> Result<()> {
     let found = lines(cluster, line)?;
-    ensure!(
-        found == wanted,
-        "{line} should print {wanted:?}, not {found:?}"
-    );
+    ensure!(found == wanted, "{line} should print {wanted:?}, not {found:?}");
     Ok(())
 }
 
@@ -124,10 +118,7 @@ pub fn shows(cluster: &Cluster, line: &str, wanted: &[&str]) -> Result<()> {
 /// When it succeeds or says something else.
 pub fn fails(cluster: &Cluster, line: &str, code: i32, text: &str) -> Result<()> {
     let output = swarm(cluster, line)?;
-    ensure!(
-        output.code() == Some(code) && output.stderr.contains(text),
-        "should have ended with {code} and said {text:?}: {output}"
-    );
+    ensure!(output.code() == Some(code) && output.stderr.contains(text), "should have ended with {code} and said {text:?}: {output}");
     Ok(())
 }
 
@@ -173,9 +164,7 @@ impl Live {
     /// When it cannot be run.
     pub fn run(&self, cluster: &Cluster, words: &[&str]) -> Result<Output> {
         let id = self.id()?;
-        cluster
-            .host(self.host)
-            .docker(&[&["exec", &id], words].concat())
+        cluster.host(self.host).docker(&[&["exec", &id], words].concat())
     }
 }
 
@@ -194,11 +183,7 @@ pub fn live(cluster: &Cluster, name: &str) -> Result<Live> {
 /// When it has none.
 pub fn inspect(cluster: &Cluster, task: &Value) -> Result<Live> {
     let (host, container) = inspect_container(cluster, task)?;
-    Ok(Live {
-        host,
-        task: task.clone(),
-        container,
-    })
+    Ok(Live { host, task: task.clone(), container })
 }
 
 /// Waits until another task than `before` is the only running one of a service, and gives its container.
@@ -210,11 +195,7 @@ pub fn replaced(cluster: &Cluster, name: &str, before: &Live) -> Result<Live> {
     let task = cluster.until(&format!("another task of {name}"), SOON, || {
         let tasks = cluster.running_tasks(name)?;
         ensure!(tasks.len() == 1, "{} tasks run", tasks.len());
-        ensure!(
-            tasks[0]["ID"] != id.as_str(),
-            "{id} runs: {}",
-            task_lines(cluster, name)?
-        );
+        ensure!(tasks[0]["ID"] != id.as_str(), "{id} runs: {}", task_lines(cluster, name)?);
         let containers = cluster.containers(name)?;
         ensure!(containers.len() == 1, "containers: {containers:?}");
         Ok(tasks[0].clone())
@@ -267,24 +248,10 @@ pub fn empty(value: &Value, pointers: &[&str]) -> Result<()> {
 /// # Errors
 /// All that are missing or there by mistake.
 pub fn has_texts(list: &Value, wanted: &[&str], unwanted: &[&str]) -> Result<()> {
-    let found: BTreeSet<&str> = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|text| !found.contains(*text))
-        .collect();
-    let left: Vec<_> = unwanted
-        .iter()
-        .filter(|text| found.contains(*text))
-        .collect();
-    ensure!(
-        missing.is_empty() && left.is_empty(),
-        "missing: {missing:?}, should not be there: {left:?}, in {found:?}"
-    );
+    let found: BTreeSet<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let missing: Vec<_> = wanted.iter().filter(|text| !found.contains(*text)).collect();
+    let left: Vec<_> = unwanted.iter().filter(|text| found.contains(*text)).collect();
+    ensure!(missing.is_empty() && left.is_empty(), "missing: {missing:?}, should not be there: {left:?}, in {found:?}");
     Ok(())
 }
 
@@ -293,9 +260,7 @@ pub fn has_texts(list: &Value, wanted: &[&str], unwanted: &[&str]) -> Result<()>
 /// # Errors
 /// When there is none.
 pub fn mount_at<'a>(container: &'a Value, target: &str) -> Result<&'a Value> {
-    let mounts = container["Mounts"]
-        .as_array()
-        .context("no list of mounts")?;
+    let mounts = container["Mounts"].as_array().context("no list of mounts")?;
     let found = mounts.iter().find(|mount| mount["Destination"] == target);
     found.with_context(|| format!("nothing is mounted at {target}: {mounts:?}"))
 }
@@ -309,9 +274,7 @@ pub fn spread(cluster: &Cluster, name: &str) -> Result<BTreeMap<String, usize>> 
     let mut count = BTreeMap::new();
     for task in cluster.running_tasks(name)? {
         let node = text_at(&task, "/NodeID").context("a running task without node")?;
-        let host = names
-            .get(&node)
-            .with_context(|| format!("no node {node}"))?;
+        let host = names.get(&node).with_context(|| format!("no node {node}"))?;
         *count.entry(host.clone()).or_default() += 1;
     }
     Ok(count)
@@ -322,12 +285,7 @@ pub fn spread(cluster: &Cluster, name: &str) -> Result<BTreeMap<String, usize>> 
 /// # Errors
 /// When the cluster does not answer.
 pub fn hostnames(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
-    let pair = |node: &Value| {
-        Some((
-            text_at(node, "/ID")?,
-            text_at(node, "/Description/Hostname")?,
-        ))
-    };
+    let pair = |node: &Value| Some((text_at(node, "/ID")?, text_at(node, "/Description/Hostname")?));
     Ok(cluster.nodes()?.iter().filter_map(pair).collect())
 }
 
@@ -346,22 +304,10 @@ pub fn node_of(cluster: &Cluster, number: u8) -> Result<String> {
 pub fn waits_because(cluster: &Cluster, name: &str, count: usize, why: &str) -> Result<()> {
     cluster.until(&format!("{count} tasks of {name} that wait"), SOON, || {
         let tasks = cluster.tasks(name)?;
-        let waiting: Vec<_> = tasks
-            .iter()
-            .filter(|task| task["Status"]["State"] == "pending")
-            .collect();
-        ensure!(
-            waiting.len() == count,
-            "{} wait: {}",
-            waiting.len(),
-            task_lines(cluster, name)?
-        );
+        let waiting: Vec<_> = tasks.iter().filter(|task| task["Status"]["State"] == "pending").collect();
+        ensure!(waiting.len() == count, "{} wait: {}", waiting.len(), task_lines(cluster, name)?);
         for task in waiting {
-            ensure!(
-                task["Status"]["Err"] == why,
-                "it says {}",
-                task["Status"]["Err"]
-            );
+            ensure!(task["Status"]["Err"] == why, "it says {}", task["Status"]["Err"]);
         }
         Ok(())
     })
@@ -373,10 +319,7 @@ pub fn waits_because(cluster: &Cluster, name: &str, count: usize, why: &str) -> 
 /// When one is refused or stays.
 pub fn remove(cluster: &Cluster, names: &[&str]) -> Result<()> {
     let removed = lines(cluster, &format!("service rm {}", names.join(" ")))?;
-    ensure!(
-        removed == names,
-        "should have printed {names:?}, not {removed:?}"
-    );
+    ensure!(removed == names, "should have printed {names:?}, not {removed:?}");
     gone(cluster, names, SOON)
 }
 
@@ -403,13 +346,7 @@ pub fn task_lines(cluster: &Cluster, name: &str) -> Result<String> {
         let status = &task["Status"];
         format!(
             "\n{} slot {} on {}: {} wanted {} {} {}",
-            task["ID"],
-            task["Slot"],
-            task["NodeID"],
-            status["State"],
-            task["DesiredState"],
-            status["Message"],
-            status["Err"]
+            task["ID"], task["Slot"], task["NodeID"], status["State"], task["DesiredState"], status["Message"], status["Err"]
         )
     };
     Ok(cluster.tasks(name)?.iter().map(line).collect())
@@ -422,16 +359,12 @@ pub fn task_lines(cluster: &Cluster, name: &str) -> Result<String> {
 pub fn all_containers(cluster: &Cluster, number: u8, name: &str) -> Result<Vec<(String, String)>> {
     let filters = json!({"label": [format!("com.docker.swarm.service.name={name}")]}).to_string();
     let request = Request::get("/containers/json?all=1").query("filters", &filters);
-    let Value::Array(list) = cluster.host(number).docker_api(&request)?.json()? else {
-        bail!("not a list")
-    };
+    let Value::Array(list) = cluster.host(number).docker_api(&request)?.json()? else { bail!("not a list") };
     let pair = |container: &Value| {
         let task = container["Labels"]["com.docker.swarm.task.id"].as_str()?;
         Some((task.to_owned(), container["Id"].as_str()?.to_owned()))
     };
-    list.iter()
-        .map(|container| pair(container).with_context(|| format!("not a task's: {container}")))
-        .collect()
+    list.iter().map(|container| pair(container).with_context(|| format!("not a task's: {container}"))).collect()
 }
 
 #[cfg(test)]
@@ -441,9 +374,6 @@ mod tests {
     #[test]
     fn command_lines_are_split_as_by_a_shell() {
         assert_eq!(words("a  b\n c"), ["a", "b", "c"]);
-        assert_eq!(
-            words("--x='a b' \"it's\" '' {{.A}}"),
-            ["--x=a b", "it's", "", "{{.A}}"]
-        );
+        assert_eq!(words("--x='a b' \"it's\" '' {{.A}}"), ["--x=a b", "it's", "", "{{.A}}"]);
     }
 }

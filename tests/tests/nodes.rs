@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{
-    check_every, create, fails, fields, gone, lines, live, node_of, remove, said, service, shows,
-    spread, swarm, task_lines, update, waits_because,
+    check_every, create, fails, fields, gone, lines, live, node_of, remove, said, service, shows, spread, swarm, task_lines, update,
+    waits_because,
 };
 use swarm_tests::{SOON, prints, says, text_at, texts_at};
 
@@ -25,18 +25,12 @@ fn nodes_are_shown_changed_and_removed() -> Result<()> {
             ("labels", labels),
             ("updates that are refused", refused_updates),
             ("a drained node empties", drained_node_empties),
-            (
-                "a paused node gets nothing new",
-                paused_node_gets_nothing_new,
-            ),
+            ("a paused node gets nothing new", paused_node_gets_nothing_new),
             ("tasks of nodes", tasks_of_nodes),
             // The last ones, since they end nodes.
             ("removals that are refused", refused_removals),
             ("a node that left is removed", node_that_left_is_removed),
-            (
-                "a ready node is removed by force",
-                ready_node_is_removed_by_force,
-            ),
+            ("a ready node is removed by force", ready_node_is_removed_by_force),
         ],
     )
 }
@@ -44,43 +38,22 @@ fn nodes_are_shown_changed_and_removed() -> Result<()> {
 /// The headings of a table, which are two blanks apart or more.
 fn headings(table: &[String]) -> Vec<&str> {
     let head = table.first().map_or("", String::as_str);
-    head.split("  ")
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .collect()
+    head.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
 }
 
 fn engine_version(cluster: &Cluster, number: u8) -> Result<String> {
-    let version = cluster
-        .host(number)
-        .docker_api(&Request::get("/version"))?
-        .json()?;
+    let version = cluster.host(number).docker_api(&Request::get("/version"))?.json()?;
     text_at(&version, "/Version").context("no version of the engine")
 }
 
 fn the_list(cluster: &Cluster) -> Result<()> {
     let version = engine_version(cluster, 1)?;
     let table = lines(cluster, "node ls")?;
-    let wanted = [
-        "ID",
-        "HOSTNAME",
-        "STATUS",
-        "AVAILABILITY",
-        "MANAGER STATUS",
-        "ENGINE VERSION",
-    ];
+    let wanted = ["ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ENGINE VERSION"];
     ensure!(headings(&table) == wanted, "{table:?}");
-    let words = |line: &String| {
-        line.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<_> = table.iter().skip(1).map(words).collect();
-    let ids = [
-        node_of(cluster, 1)?,
-        node_of(cluster, 2)?,
-        node_of(cluster, 3)?,
-    ];
+    let ids = [node_of(cluster, 1)?, node_of(cluster, 2)?, node_of(cluster, 3)?];
     let wanted = [
         vec![&ids[0], "*", "h1", "Ready", "Active", "Leader", &version],
         vec![&ids[1], "h2", "Ready", "Active", &version],
@@ -102,11 +75,7 @@ fn filters_and_formats(cluster: &Cluster) -> Result<()> {
         (&format!("id={id}"), &["h3"]),
         (&format!("id={}", &id[..10]), &["h3"]),
     ] {
-        shows(
-            cluster,
-            &format!("node ls --format {{{{.Hostname}}}} --filter {filters}"),
-            wanted,
-        )?;
+        shows(cluster, &format!("node ls --format {{{{.Hostname}}}} --filter {filters}"), wanted)?;
     }
     let line = "node ls --filter name=h1 --format '{{.Self}} {{.ManagerStatus}} {{.TLSStatus}}'";
     shows(cluster, line, &["true Leader Ready"])?;
@@ -116,20 +85,12 @@ fn filters_and_formats(cluster: &Cluster) -> Result<()> {
         "ManagerStatus": "", "Self": false, "Status": "Ready", "TLSStatus": "Ready",
     });
     ensure!(row == wanted, "{row}");
-    fails(
-        cluster,
-        "node ls --filter nope=1",
-        1,
-        "invalid filter 'nope'",
-    )
+    fails(cluster, "node ls --filter nope=1", 1, "invalid filter 'nope'")
 }
 
 fn description(cluster: &Cluster) -> Result<()> {
     for number in 1..=3 {
-        let info = cluster
-            .host(number)
-            .docker_api(&Request::get("/info"))?
-            .json()?;
+        let info = cluster.host(number).docker_api(&Request::get("/info"))?.json()?;
         let node = cluster.node(number)?;
         let cpus = info["NCPU"].as_u64().context("no CPUs")?;
         let expected = json!({
@@ -146,27 +107,14 @@ fn description(cluster: &Cluster) -> Result<()> {
         });
         fields(&node, &expected)?;
         let plugins = &node["Description"]["Engine"]["Plugins"];
-        for (kind, name) in [
-            ("Volume", "local"),
-            ("Network", "bridge"),
-            ("Network", "overlay"),
-            ("Log", "json-file"),
-        ] {
+        for (kind, name) in [("Volume", "local"), ("Network", "bridge"), ("Network", "overlay"), ("Log", "json-file")] {
             let plugin = json!({"Type": kind, "Name": name});
-            ensure!(
-                plugins.as_array().is_some_and(|all| all.contains(&plugin)),
-                "{plugin} is missing: {plugins}"
-            );
+            ensure!(plugins.as_array().is_some_and(|all| all.contains(&plugin)), "{plugin} is missing: {plugins}");
         }
         let tls = &node["Description"]["TLSInfo"];
         let root = tls["TrustRoot"].as_str().unwrap_or_default();
         ensure!(root.starts_with("-----BEGIN CERTIFICATE-----"), "{tls}");
-        ensure!(
-            tls["CertIssuerSubject"]
-                .as_str()
-                .is_some_and(|subject| !subject.is_empty()),
-            "{tls}"
-        );
+        ensure!(tls["CertIssuerSubject"].as_str().is_some_and(|subject| !subject.is_empty()), "{tls}");
     }
     let address = format!("{}:2377", cluster.host(1).ip());
     let expected = json!({"Leader": true, "Reachability": "reachable", "Addr": address});
@@ -178,18 +126,14 @@ fn description(cluster: &Cluster) -> Result<()> {
 fn inspect(cluster: &Cluster) -> Result<()> {
     let id = node_of(cluster, 1)?;
     for word in ["self", "h1", &id, &id[..12]] {
-        let line =
-            format!("node inspect --format '{{{{.ID}}}} {{{{.Description.Hostname}}}}' {word}");
+        let line = format!("node inspect --format '{{{{.ID}}}} {{{{.Description.Hostname}}}}' {word}");
         shows(cluster, &line, &[&format!("{id} h1")])?;
     }
     let all = swarm(cluster, "node inspect h2 h3")?.json()?;
     let expected = json!({"/0/ID": node_of(cluster, 2)?, "/1/ID": node_of(cluster, 3)?});
     fields(&all, &expected)?;
     let some = swarm(cluster, "node inspect --format {{.ID}} nothing h1")?;
-    ensure!(
-        some.code() == Some(1) && some.stdout.trim_end() == id,
-        "{some}"
-    );
+    ensure!(some.code() == Some(1) && some.stdout.trim_end() == id, "{some}");
     ensure!(some.stderr.contains("node nothing not found"), "{some}");
     Ok(())
 }
@@ -198,13 +142,8 @@ fn pretty(cluster: &Cluster) -> Result<()> {
     let text = said(cluster, "node inspect --pretty self")?;
     let ip = cluster.host(1).ip();
     // The columns between key and value aside.
-    let shown: Vec<_> = text
-        .lines()
-        .map(|line| {
-            line.split_once(':')
-                .map_or((line.trim(), ""), |(key, value)| (key.trim(), value.trim()))
-        })
-        .collect();
+    let shown: Vec<_> =
+        text.lines().map(|line| line.split_once(':').map_or((line.trim(), ""), |(key, value)| (key.trim(), value.trim()))).collect();
     for line in [
         ("ID", node_of(cluster, 1)?.as_str()),
         ("Hostname", "h1"),
@@ -237,20 +176,9 @@ fn labels(cluster: &Cluster) -> Result<()> {
     update("--label-add zone=east --label-add disk=ssd --label-add bare")?;
     are(json!({"zone": "east", "disk": "ssd", "bare": ""}))?;
     let pretty = said(cluster, "node inspect --pretty h2")?;
-    ensure!(
-        pretty.contains("Labels:\n - bare\n - disk=ssd\n - zone=east\n"),
-        "{pretty}"
-    );
-    for (filter, wanted) in [
-        ("zone=east", &["h2"][..]),
-        ("zone", &["h2"]),
-        ("zone=west", &[]),
-    ] {
-        shows(
-            cluster,
-            &format!("node ls --format {{{{.Hostname}}}} --filter node.label={filter}"),
-            wanted,
-        )?;
+    ensure!(pretty.contains("Labels:\n - bare\n - disk=ssd\n - zone=east\n"), "{pretty}");
+    for (filter, wanted) in [("zone=east", &["h2"][..]), ("zone", &["h2"]), ("zone=west", &[])] {
+        shows(cluster, &format!("node ls --format {{{{.Hostname}}}} --filter node.label={filter}"), wanted)?;
     }
     update("--label-add zone=west --label-rm bare")?;
     are(json!({"zone": "west", "disk": "ssd"}))?;
@@ -262,29 +190,11 @@ fn labels(cluster: &Cluster) -> Result<()> {
 
 fn refused_updates(cluster: &Cluster) -> Result<()> {
     let before = cluster.node(2)?;
-    fails(
-        cluster,
-        "node update --availability gone h2",
-        1,
-        "invalid Availability: \"gone\"",
-    )?;
-    fails(
-        cluster,
-        "node update --role king h2",
-        1,
-        "invalid Role: \"king\"",
-    )?;
-    fails(
-        cluster,
-        "node update --availability drain nothing",
-        1,
-        "node nothing not found",
-    )?;
+    fails(cluster, "node update --availability gone h2", 1, "invalid Availability: \"gone\"")?;
+    fails(cluster, "node update --role king h2", 1, "invalid Role: \"king\"")?;
+    fails(cluster, "node update --availability drain nothing", 1, "node nothing not found")?;
     ensure!(cluster.node(2)?["Spec"] == before["Spec"]);
-    let update = Request::post(
-        &format!("/nodes/{}/update", node_of(cluster, 2)?),
-        &before["Spec"],
-    );
+    let update = Request::post(&format!("/nodes/{}/update", node_of(cluster, 2)?), &before["Spec"]);
     let answer = cluster.api(1, &update.clone().query("version", "1"))?;
     answer.refused_with(500, "update out of sequence")?;
     let answer = cluster.api(1, &update.query("version", "x"))?;
@@ -292,11 +202,7 @@ fn refused_updates(cluster: &Cluster) -> Result<()> {
 }
 
 fn set_availability(cluster: &Cluster, node: &str, word: &str) -> Result<()> {
-    shows(
-        cluster,
-        &format!("node update --availability {word} {node}"),
-        &[node],
-    )
+    shows(cluster, &format!("node update --availability {word} {node}"), &[node])
 }
 
 /// Checks that no task of a service runs on a node.
@@ -324,25 +230,11 @@ fn drained_node_empties(cluster: &Cluster) -> Result<()> {
     ensure!(took < Duration::from_secs(5), "it took {took:?}");
     for name in ["moves", "every"] {
         let containers = cluster.containers(name)?;
-        ensure!(
-            containers.iter().all(|(host, _)| *host != 3),
-            "{name}: {containers:?}"
-        );
+        ensure!(containers.iter().all(|(host, _)| *host != 3), "{name}: {containers:?}");
     }
-    shows(
-        cluster,
-        "service ls --format {{.Replicas}} --filter name=every",
-        &["2/2"],
-    )?;
-    shows(
-        cluster,
-        "node ls --format '{{.Status}} {{.Availability}}' --filter name=h3",
-        &["Ready Drain"],
-    )?;
-    create(
-        cluster,
-        &format!("--name there --constraint node.hostname==h3 {SLEEP}"),
-    )?;
+    shows(cluster, "service ls --format {{.Replicas}} --filter name=every", &["2/2"])?;
+    shows(cluster, "node ls --format '{{.Status}} {{.Availability}}' --filter name=h3", &["Ready Drain"])?;
+    create(cluster, &format!("--name there --constraint node.hostname==h3 {SLEEP}"))?;
     let why = "no suitable node (scheduling constraints not satisfied on 2 nodes; 1 node not available for new tasks)";
     waits_because(cluster, "there", 1, why)?;
 
@@ -354,10 +246,7 @@ fn drained_node_empties(cluster: &Cluster) -> Result<()> {
     said(cluster, "service scale --detach moves=8")?;
     cluster.wait_running("moves", 8, SOON)?;
     let found = spread(cluster, "moves")?;
-    ensure!(
-        found.get("h3") == Some(&2),
-        "the empty node should get both: {found:?}"
-    );
+    ensure!(found.get("h3") == Some(&2), "the empty node should get both: {found:?}");
     remove(cluster, &["moves", "every", "there"])
 }
 
@@ -369,11 +258,7 @@ fn paused_node_gets_nothing_new(cluster: &Cluster) -> Result<()> {
     set_availability(cluster, "h2", "pause")?;
     said(cluster, "service scale --detach stays=6")?;
     let after = texts_at(&cluster.wait_running("stays", 6, SOON)?, "/ID");
-    ensure!(
-        after.is_superset(&before),
-        "{}",
-        task_lines(cluster, "stays")?
-    );
+    ensure!(after.is_superset(&before), "{}", task_lines(cluster, "stays")?);
     ensure!(spread(cluster, "stays")?.get("h2") == Some(&1));
     ensure!(texts_at(&cluster.running_tasks("every")?, "/ID") == every);
     create(cluster, &format!("--name all --mode global {SLEEP}"))?;
@@ -385,64 +270,34 @@ fn paused_node_gets_nothing_new(cluster: &Cluster) -> Result<()> {
 }
 
 fn tasks_of_nodes(cluster: &Cluster) -> Result<()> {
-    create(
-        cluster,
-        &format!("--name mine --constraint node.hostname==h2 --replicas 2 {SLEEP}"),
-    )?;
-    create(
-        cluster,
-        &format!("--name yours --constraint node.hostname==h1 {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name mine --constraint node.hostname==h2 --replicas 2 {SLEEP}"))?;
+    create(cluster, &format!("--name yours --constraint node.hostname==h1 {SLEEP}"))?;
     cluster.wait_running("mine", 2, SOON)?;
     cluster.wait_running("yours", 1, SOON)?;
     for (words, wanted) in [
         ("h2", &["mine.1 h2 Running", "mine.2 h2 Running"][..]),
         ("", &["yours.1 h1 Running"]),
-        (
-            "self h2",
-            &[
-                "mine.1 h2 Running",
-                "mine.2 h2 Running",
-                "yours.1 h1 Running",
-            ],
-        ),
+        ("self h2", &["mine.1 h2 Running", "mine.2 h2 Running", "yours.1 h1 Running"]),
         ("--filter name=mine.2 h2", &["mine.2 h2 Running"]),
         ("h3", &[]),
     ] {
         let format = "{{.Name}} {{.Node}} {{.DesiredState}}";
-        shows(
-            cluster,
-            &format!("node ps --format '{format}' {words}"),
-            wanted,
-        )?;
+        shows(cluster, &format!("node ps --format '{format}' {words}"), wanted)?;
     }
     let table = lines(cluster, "node ps h2")?;
-    let wanted = [
-        "ID",
-        "NAME",
-        "IMAGE",
-        "NODE",
-        "DESIRED STATE",
-        "CURRENT STATE",
-        "ERROR",
-        "PORTS",
-    ];
+    let wanted = ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"];
     ensure!(headings(&table) == wanted && table.len() == 3, "{table:?}");
     fails(cluster, "node ps nothing", 1, "node nothing not found")?;
     remove(cluster, &["mine", "yours"])
 }
 
 fn refused_removals(cluster: &Cluster) -> Result<()> {
-    let refused = |why: &str| {
-        format!("Error response from daemon: rpc error: code = FailedPrecondition desc = {why}")
-    };
+    let refused = |why: &str| format!("Error response from daemon: rpc error: code = FailedPrecondition desc = {why}");
     let id = node_of(cluster, 3)?;
     let why = format!("node {id} is not down and can't be removed");
     says(&swarm(cluster, "node rm h3")?, 1, &refused(&why))?;
     let id = node_of(cluster, 1)?;
-    let why = format!(
-        "node {id} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal"
-    );
+    let why = format!("node {id} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal");
     says(&swarm(cluster, "node rm --force h1")?, 1, &refused(&why))?;
     fails(cluster, "node rm nothing", 1, "node nothing not found")?;
     ensure!(cluster.nodes()?.len() == 3);
@@ -455,9 +310,7 @@ fn node_that_left_is_removed(cluster: &Cluster) -> Result<()> {
     cluster.wait_running("kept", 3, SOON)?;
     let start = Instant::now();
     prints(cluster.swarm(3, &["leave"])?, "Node left the swarm.")?;
-    cluster.until("a node that is down", SOON, || {
-        fields(&cluster.node(3)?, &json!({"/Status/State": "down"}))
-    })?;
+    cluster.until("a node that is down", SOON, || fields(&cluster.node(3)?, &json!({"/Status/State": "down"})))?;
     println!("a node that left is down after {:?}", start.elapsed());
     cluster.wait_running("kept", 3, SOON)?;
     shows(cluster, "node rm h3", &["h3"])?;
@@ -477,18 +330,12 @@ fn ready_node_is_removed_by_force(cluster: &Cluster) -> Result<()> {
     })?;
     ensure!(cluster.nodes()?.len() == 1);
     update(cluster, "flees", "--label-add still=works")?;
-    fields(
-        &service(cluster, "flees")?,
-        &json!({"/Spec/Labels/still": "works"}),
-    )?;
+    fields(&service(cluster, "flees")?, &json!({"/Spec/Labels/still": "works"}))?;
     // The removed node keeps its containers until it leaves, which needs no manager.
     prints(cluster.swarm(2, &["leave"])?, "Node left the swarm.")?;
     cluster.until("no container on the node that left", SOON, || {
         let containers = cluster.containers("flees")?;
-        ensure!(
-            containers.iter().all(|(host, _)| *host != 2),
-            "{containers:?}"
-        );
+        ensure!(containers.iter().all(|(host, _)| *host != 2), "{containers:?}");
         Ok(())
     })?;
     shows(cluster, "service rm flees", &["flees"])?;

@@ -5,10 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, HEALTH, Request, SLEEP, run};
-use swarm_tests::services::{
-    Live, create, empty, fields, has_texts, live, mount_at, node_of, remove, replaced, service,
-    update, words,
-};
+use swarm_tests::services::{Live, create, empty, fields, has_texts, live, mount_at, node_of, remove, replaced, service, update, words};
 use swarm_tests::text_at;
 
 use crate::{HOST, MIB, SECOND};
@@ -43,10 +40,7 @@ pub(crate) fn flags(cluster: &Cluster) -> Result<()> {
         env_file.display()
     );
     let mut command = cluster.agent(1).swarm_command()?;
-    command
-        .args(words(&line))
-        .env("FROM_CLIENT", "client")
-        .env("CLIENT_BY_FILE", "client too");
+    command.args(words(&line)).env("FROM_CLIENT", "client").env("CLIENT_BY_FILE", "client too");
     run(command)?.ok()?;
 
     let all = live(cluster, "all")?;
@@ -72,13 +66,7 @@ pub(crate) fn flags(cluster: &Cluster) -> Result<()> {
         "/Labels/tier": null,
     });
     fields(config, &expected)?;
-    let env = [
-        "FROM_FILE=file",
-        "TWICE=flag",
-        "FROM_CLIENT=client",
-        "CLIENT_BY_FILE=client too",
-        "EMPTY=",
-    ];
+    let env = ["FROM_FILE=file", "TWICE=flag", "FROM_CLIENT=client", "CLIENT_BY_FILE=client too", "EMPTY="];
     has_texts(&config["Env"], &env, &["TWICE=file", "NOWHERE", "NOWHERE="])?;
     host_config(&all)?;
 
@@ -88,9 +76,7 @@ pub(crate) fn flags(cluster: &Cluster) -> Result<()> {
     fields(bind, &expected)?;
     let expected = json!({"/Type": "volume", "/Name": "data", "/RW": true});
     fields(mount_at(&all.container, "/data")?, &expected)?;
-    let volume = cluster
-        .host(HOST)
-        .docker_api(&Request::get("/volumes/data"))?;
+    let volume = cluster.host(HOST).docker_api(&Request::get("/volumes/data"))?;
     let expected = json!({"/Labels": {"owner": "test"}, "/Driver": "local"});
     fields(&volume.json()?, &expected)?;
 
@@ -128,10 +114,7 @@ fn host_config(all: &Live) -> Result<()> {
     });
     fields(config, &expected)?;
     // Reservations are the scheduler's and restarting is the cluster's business, never the engine's.
-    empty(
-        config,
-        &["/MemoryReservation", "/CpuShares", "/RestartPolicy/Name"],
-    )
+    empty(config, &["/MemoryReservation", "/CpuShares", "/RestartPolicy/Name"])
 }
 
 /// The labels and the name by which tools find the containers of a service.
@@ -167,16 +150,10 @@ fn processes_see_it(cluster: &Cluster, all: &Live) -> Result<()> {
         ("stat -c %a /scratch", "1770"),
         ("awk '$2 == \"db\" {print $1}' /etc/hosts", "10.1.2.3"),
         ("awk '$2 == \"db6\" {print $1}' /etc/hosts", "fd00::1"),
-        (
-            "cat /etc/resolv.conf",
-            "search example.test\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2",
-        ),
+        ("cat /etc/resolv.conf", "search example.test\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2"),
     ] {
         let found = all.exec(cluster, &["sh", "-c", script])?;
-        ensure!(
-            found == wanted,
-            "{script} should print {wanted:?}: {found:?}"
-        );
+        ensure!(found == wanted, "{script} should print {wanted:?}: {found:?}");
     }
     for path in ["/bind/x", "/x"] {
         let touched = all.run(cluster, &["touch", path])?;
@@ -226,10 +203,7 @@ pub(crate) fn more_flags(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn stop_signal(cluster: &Cluster) -> Result<()> {
-    create(
-        cluster,
-        &format!("--name signal --stop-signal SIGUSR1 {SLEEP}"),
-    )?;
+    create(cluster, &format!("--name signal --stop-signal SIGUSR1 {SLEEP}"))?;
     let line = format!("--name stubborn --stop-grace-period 2s --entrypoint 'sleep 1000' {SLEEP}");
     create(cluster, &line)?;
     for (name, code, said) in [("signal", 0, "stopped by USR1"), ("stubborn", 137, "")] {

@@ -59,11 +59,7 @@ pub(crate) fn refused(cluster: &Cluster) -> Result<()> {
         names(cluster, &line, flags)?;
     }
     for flags in UPDATE {
-        names(
-            cluster,
-            &format!("service update --detach {flags} old"),
-            flags,
-        )?;
+        names(cluster, &format!("service update --detach {flags} old"), flags)?;
     }
     names(cluster, "service rollback old", "swarm service rollback")?;
     names(cluster, "service logs old", "swarm service logs")?;
@@ -84,9 +80,7 @@ fn names(cluster: &Cluster, line: &str, what: &str) -> Result<()> {
     let output = swarm(cluster, line)?;
     let flag = what.split(' ').next().unwrap_or_default();
     let named = output.stderr.contains(&format!("\"{flag}"));
-    let clear = output
-        .stderr
-        .contains("is not supported by this version of Swarm yet");
+    let clear = output.stderr.contains("is not supported by this version of Swarm yet");
     let refused = output.code() == Some(1) && output.stdout.is_empty();
     ensure!(named && clear && refused, "should name {flag}: {output}");
     Ok(())

@@ -28,8 +28,7 @@ pub(crate) fn published(cluster: &Cluster) -> Result<()> {
     }
     for task in &tasks {
         let port = port(task, "tcp")?;
-        let expected =
-            json!({"/TargetPort": 8080, "/PublishedPort": 18090, "/PublishMode": "host"});
+        let expected = json!({"/TargetPort": 8080, "/PublishedPort": 18090, "/PublishMode": "host"});
         fields(port, &expected)?;
         // Without a number it is the engine that chooses.
         let chosen = port_number(task, "udp")?;
@@ -54,8 +53,7 @@ fn port_number(task: &Value, protocol: &str) -> Result<u64> {
 
 /// The next container needs the port that the last one still holds, on every host.
 pub(crate) fn updated(cluster: &Cluster) -> Result<()> {
-    let line =
-        format!("--name next --replicas 3 --publish mode=host,target=8080,published=18090 {WEB_1}");
+    let line = format!("--name next --replicas 3 --publish mode=host,target=8080,published=18090 {WEB_1}");
     create(cluster, &line)?;
     cluster.wait_running("next", 3, SOON)?;
     update(cluster, "next", "--env-add NEW=1")?;

@@ -48,9 +48,7 @@ pub(crate) fn replicated(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn global(cluster: &Cluster) -> Result<()> {
-    let line = format!(
-        "--name tplg --mode global --hostname {{{{.Node.Hostname}}}} --env SLOT={{{{.Task.Slot}}}} {SLEEP}"
-    );
+    let line = format!("--name tplg --mode global --hostname {{{{.Node.Hostname}}}} --env SLOT={{{{.Task.Slot}}}} {SLEEP}");
     create(cluster, &line)?;
     for task in cluster.wait_running("tplg", 3, SOON)? {
         let found = inspect(cluster, &task)?;
@@ -65,11 +63,7 @@ pub(crate) fn global(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn refused(cluster: &Cluster) -> Result<()> {
-    for flag in [
-        "--env 'A={{.Nothing}}'",
-        "--hostname '{{.Node.Hostname'",
-        "--env 'A={{.Task.Slot | nope}}'",
-    ] {
+    for flag in ["--env 'A={{.Nothing}}'", "--hostname '{{.Node.Hostname'", "--env 'A={{.Task.Slot | nope}}'"] {
         let line = format!("service create --detach --no-resolve-image --name bad {flag} {SLEEP}");
         let refused = swarm(cluster, &line)?;
         let told = refused.stderr.starts_with("Error response from daemon: ");

@@ -3,10 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use swarm_testkit::{Cluster, SLEEP};
-use swarm_tests::services::{
-    Live, create, empty, fails, fields, has_texts, live, mount_at, remove, replaced, service,
-    task_lines, update,
-};
+use swarm_tests::services::{Live, create, empty, fails, fields, has_texts, live, mount_at, remove, replaced, service, task_lines, update};
 
 use crate::{MIB, SECOND};
 
@@ -100,9 +97,7 @@ fn added(cluster: &Cluster, before: &Live) -> Result<Live> {
     ensure!(mount_at(container, "/two").is_err());
     let mounts = &container["HostConfig"]["Mounts"];
     let is_three = |mount: &Value| mount["Type"] == "tmpfs" && mount["Target"] == "/three";
-    let has_three = mounts
-        .as_array()
-        .is_some_and(|all| all.iter().any(is_three));
+    let has_three = mounts.as_array().is_some_and(|all| all.iter().any(is_three));
     ensure!(has_three, "{mounts}");
     let expected = json!({
         "/Labels": {"a": "new", "e": "3"},
@@ -174,10 +169,7 @@ pub(crate) fn labels_of_the_service(cluster: &Cluster) -> Result<()> {
     let before = live(cluster, "same")?;
     update(cluster, "same", "--label-add a=b --env-rm NEVER_SET")?;
     update(cluster, "same", "--label-rm never-set")?;
-    fields(
-        &service(cluster, "same")?,
-        &json!({"/Spec/Labels": {"a": "b"}}),
-    )?;
+    fields(&service(cluster, "same")?, &json!({"/Spec/Labels": {"a": "b"}}))?;
     // When the next update has replaced the task, the ones before it had their chance to.
     update(cluster, "same", "--force")?;
     replaced(cluster, "same", &before)?;
@@ -196,11 +188,6 @@ pub(crate) fn swap(cluster: &Cluster) -> Result<()> {
     let expected = json!({"/MemorySwap": 40 * MIB, "/MemorySwappiness": 20});
     fields(&after.container["HostConfig"], &expected)?;
     let why = "memory swap provided, but no memory-limit was set";
-    fails(
-        cluster,
-        "service update --detach --limit-memory 0 swaps",
-        1,
-        why,
-    )?;
+    fails(cluster, "service update --detach --limit-memory 0 swaps", 1, why)?;
     remove(cluster, &["swaps"])
 }
