@@ -26,16 +26,19 @@ pub(crate) fn tcp_with_tls_serves_those_with_a_certificate(scene: &Scene) -> Res
     let file = |name: &str| format!("{folder}/{name}");
     let address = format!("tcp://{}:2376", host.ip());
     let flags = [
-        "--host", &address, "--tlsverify", "--tlscacert", &file("ca.pem"), "--tlscert", &file("server.pem"), "--tlskey",
+        "--host",
+        &address,
+        "--tlsverify",
+        "--tlscacert",
+        &file("ca.pem"),
+        "--tlscert",
+        &file("server.pem"),
+        "--tlskey",
         &file("server-key.pem"),
     ];
     let agent = AgentProc::start(
         host,
-        AgentOptions {
-            name: "with-tls".to_owned(),
-            extra_args: flags.map(str::to_owned).to_vec(),
-            ..AgentOptions::default()
-        },
+        AgentOptions { name: "with-tls".to_owned(), extra_args: flags.map(str::to_owned).to_vec(), ..AgentOptions::default() },
     )?;
     let (ca, cert, key) = (file("ca.pem"), file("client.pem"), file("client-key.pem"));
     let to = ["--host", &address, "--tlsverify", "--tlscacert", &ca];
