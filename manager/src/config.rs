@@ -38,7 +38,7 @@ pub struct Config {
     #[arg(long, default_value_t = 100)]
     pub raft_heartbeat_ms: u64,
     /// Milliseconds without a heartbeat after which a follower stands for election: lower bound, upper bound.
-    #[arg(long, value_delimiter = ',', num_args = 2, default_values_t = [300, 500])]
+    #[arg(long, value_delimiter = ',', default_values_t = [300, 500])]
     pub raft_election_ms: Vec<u64>,
 }
 

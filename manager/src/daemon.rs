@@ -149,11 +149,11 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     let peers = Arc::new(Peers::new(Arc::new(swarm_pki::client_config(Arc::clone(&live), &roots))));
     let tls: LiveTls = Arc::new(RwLock::new(Arc::new(swarm_pki::server_config(Arc::clone(&live), &roots))));
     let listener = TcpListener::bind(config.listen_addr).await.with_context(|| format!("could not listen on {}", config.listen_addr))?;
-    let tuning = tuning(&config);
+    let tuning = tuning(&config)?;
     let keys = Keys::open(&config.state_dir, None).context("could not open the data key")?;
     let raft = match RaftNode::open(&config.state_dir, &keys, member.raft_id, Arc::clone(&peers), &tuning).await {
         Ok(raft) => raft,
-        Err(error) => return rebuild_or_fail(&config.state_dir, member, error),
+        Err(error) => return Err(refuse_state(&config.state_dir, member, error)),
     };
     let store = raft.store();
     let membership = Membership::new(raft.clone());
@@ -219,26 +219,28 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     Ok(code)
 }
 
-/// A log that cannot be believed is rebuilt from the peers: under a new id, because a member that forgot its vote could vote
-/// twice. Anything else is an error to look at.
-fn rebuild_or_fail(dir: &Path, member: MemberFile, error: OpenError) -> Result<u8> {
+/// Tells why the member cannot start. A log that cannot be believed is never half read: the log line names the member and its
+/// folder, since only the other managers have what is lost, and only under a new id may it come back.
+fn refuse_state(dir: &Path, member: MemberFile, error: OpenError) -> anyhow::Error {
     let damaged = match &error {
         OpenError::Log(log) => log.needs_rebuild(),
         OpenError::Gap { .. } => true,
         _ => false,
     };
     if damaged {
-        tracing::error!(error = crate::chain(&error), raft_id = member.raft_id, folder = %dir.display(), "the log is damaged and must be rebuilt from the other managers");
+        tracing::error!(error = crate::chain(&error), raft_id = member.raft_id, folder = %dir.display(), "the log is damaged: this manager must leave and join again");
     }
-    Err(anyhow::Error::new(error).context("could not open the replicated state"))
+    anyhow::Error::new(error).context("could not open the replicated state")
 }
 
-fn tuning(config: &Config) -> Tuning {
-    let election = match config.raft_election_ms.as_slice() {
-        [min, max] if min < max => (*min, *max),
-        _ => Tuning::default().election_ms,
+fn tuning(config: &Config) -> Result<Tuning> {
+    let election_ms = match config.raft_election_ms.as_slice() {
+        [min, max] if config.raft_heartbeat_ms < *min && min < max => (*min, *max),
+        other => {
+            bail!("--raft-election-ms {other:?}: two rising numbers above the heartbeat of {} ms are needed", config.raft_heartbeat_ms)
+        }
     };
-    Tuning { heartbeat_ms: config.raft_heartbeat_ms.max(10), election_ms: election, ..Tuning::default() }
+    Ok(Tuning { heartbeat_ms: config.raft_heartbeat_ms.max(10), election_ms, ..Tuning::default() })
 }
 
 /// Founds or joins the group; nothing to do when that was finished before.
