@@ -34,32 +34,6 @@ const FLAGS: &[Flag] = &[
     value(CREATE, "network"),
     value(UPDATE, "network-add"),
     value(UPDATE, "network-rm"),
-    // Update and rollback policies.
-    value(CREATE, "update-parallelism"),
-    value(CREATE, "update-delay"),
-    value(CREATE, "update-monitor"),
-    value(CREATE, "update-failure-action"),
-    value(CREATE, "update-max-failure-ratio"),
-    value(CREATE, "update-order"),
-    value(CREATE, "rollback-parallelism"),
-    value(CREATE, "rollback-delay"),
-    value(CREATE, "rollback-monitor"),
-    value(CREATE, "rollback-failure-action"),
-    value(CREATE, "rollback-max-failure-ratio"),
-    value(CREATE, "rollback-order"),
-    value(UPDATE, "update-parallelism"),
-    value(UPDATE, "update-delay"),
-    value(UPDATE, "update-monitor"),
-    value(UPDATE, "update-failure-action"),
-    value(UPDATE, "update-max-failure-ratio"),
-    value(UPDATE, "update-order"),
-    value(UPDATE, "rollback-parallelism"),
-    value(UPDATE, "rollback-delay"),
-    value(UPDATE, "rollback-monitor"),
-    value(UPDATE, "rollback-failure-action"),
-    value(UPDATE, "rollback-max-failure-ratio"),
-    value(UPDATE, "rollback-order"),
-    switch(UPDATE, "rollback"),
     // Jobs.
     value(CREATE, "max-concurrent"),
     value(UPDATE, "max-concurrent"),
@@ -96,16 +70,8 @@ const VALUES: &[(&str, &str)] = &[
 ];
 
 /// Commands to refuse.
-const COMMANDS: &[&[&str]] = &[
-    &["service", "rollback"],
-    &["service", "logs"],
-    &["swarm", "ca"],
-    &["swarm", "unlock"],
-    &["swarm", "unlock-key"],
-    &["ca"],
-    &["unlock"],
-    &["unlock-key"],
-];
+const COMMANDS: &[&[&str]] =
+    &[&["service", "logs"], &["swarm", "ca"], &["swarm", "unlock"], &["swarm", "unlock-key"], &["ca"], &["unlock"], &["unlock-key"]];
 
 /// Adds the flags and commands to refuse to the command tree, hidden from help.
 pub(crate) fn install(mut root: Command) -> Command {

@@ -45,6 +45,14 @@ pub(crate) fn int(text: &str) -> Result<i64, String> {
     number.and_then(|n| i64::try_from(n).map_err(|_| OUT_OF_RANGE)).map_err(|why| number_error("ParseInt", text, &why))
 }
 
+/// A number with or without a fraction.
+///
+/// # Errors
+/// Go's text on anything else.
+pub(crate) fn float(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| number_error("ParseFloat", text, &SYNTAX))
+}
+
 /// A whole decimal number from zero on, as arguments (not flags) hold them.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod pin;
 mod pretty;
 mod progress;
 mod ps;
+mod rollback;
 mod scale;
 mod spec;
 mod update;
@@ -21,7 +22,7 @@ use crate::output::print_line;
 use crate::query::escape;
 use crate::session::Session;
 use crate::task_table::TaskFlags;
-use flags::{CreateFlags, DetachFlag, UpdateFlags};
+use flags::{CreateFlags, DetachFlag, UpdateFlags, WaitFlags};
 
 /// The commands, with their flags and arguments.
 #[derive(clap::Subcommand, Debug)]
@@ -44,6 +45,9 @@ pub(crate) enum ServiceCommand {
     /// Scale one or multiple replicated services
     #[command(override_usage = "SERVICE=REPLICAS [SERVICE=REPLICAS...]")]
     Scale(ScaleArgs),
+    /// Revert changes to a service's configuration
+    #[command(override_usage = "[OPTIONS] SERVICE")]
+    Rollback(RollbackArgs),
     /// Remove one or more services
     #[command(override_usage = "SERVICE [SERVICE...]", alias = "remove")]
     Rm(RmArgs),
@@ -104,6 +108,15 @@ pub(crate) struct ScaleArgs {
     services: Vec<String>,
 }
 
+/// Of `rollback`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    wait: WaitFlags,
+    #[arg(hide = true)]
+    services: Vec<String>,
+}
+
 /// Of `rm`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct RmArgs {
@@ -140,6 +153,10 @@ pub(crate) async fn run(command: ServiceCommand, invocation: &Invocation, sessio
         ServiceCommand::Scale(args) => {
             invocation.some_args(&args.services)?;
             scale::scale(args.detach.detach.unwrap_or_default(), &args.services, invocation, session).await
+        }
+        ServiceCommand::Rollback(args) => {
+            let service = invocation.one_arg(&args.services)?;
+            rollback::rollback(args.wait, service, session).await
         }
         ServiceCommand::Rm(args) => {
             invocation.some_args(&args.services)?;

@@ -2,7 +2,7 @@
 
 use super::environment::own_variable;
 use super::flags::UpdateFlags;
-use super::{pin, progress, spec};
+use super::{pin, progress, rollback, spec};
 use crate::absent;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print_line, warn};
@@ -23,6 +23,13 @@ pub(super) struct Stored {
     /// As the server wrote it.
     #[serde(rename = "Spec")]
     raw: Value,
+}
+
+/// What the daemon answers to an update.
+#[derive(Deserialize)]
+struct Updated {
+    #[serde(rename = "Warnings", default)]
+    warnings: Option<Vec<String>>,
 }
 
 impl Stored {
@@ -47,14 +54,19 @@ impl Stored {
     /// # Errors
     /// If the service changed meanwhile, and on what the daemon refuses.
     pub(super) async fn store(self, before: &ServiceSpec, after: &ServiceSpec, session: &Session) -> Outcome<Vec<String>> {
-        #[derive(Deserialize)]
-        struct Updated {
-            #[serde(rename = "Warnings", default)]
-            warnings: Option<Vec<String>>,
-        }
         let spec = overlay::changed(self.raw, before, after)?;
         let path = format!("/services/{}/update?registryAuthFrom=spec&version={}", self.id, self.version.index);
         let updated: Updated = session.api.post(&path, &spec).await?;
+        Ok(updated.warnings.unwrap_or_default())
+    }
+
+    /// Has the daemon put the previous spec back, and gives its warnings.
+    ///
+    /// # Errors
+    /// If there is none, or the service changed meanwhile.
+    pub(super) async fn roll_back(self, session: &Session) -> Outcome<Vec<String>> {
+        let path = format!("/services/{}/update?rollback=previous&version={}", self.id, self.version.index);
+        let updated: Updated = session.api.post(&path, &self.raw).await?;
         Ok(updated.warnings.unwrap_or_default())
     }
 }
@@ -64,6 +76,12 @@ impl Stored {
 /// # Errors
 /// On contradictory flags and on what the daemon refuses.
 pub(super) async fn update(flags: &UpdateFlags, service: &str, session: &Session) -> Outcome {
+    if flags.rollback == Some(true) {
+        if flags.has_others_than_rollback() {
+            return Err("other flags may not be combined with --rollback".into());
+        }
+        return rollback::rollback(flags.service.wait, service, session).await;
+    }
     let stored = Stored::read(service, session).await?;
     let before = stored.spec()?;
     let mut after = before.clone();

@@ -75,15 +75,12 @@ fn what_later_versions_bring_is_refused_by_name() {
     let daemon = daemon();
     for (line, what) in [
         ("service create --network n img", "--network"),
-        ("service create --update-delay 1s img", "--update-delay"),
         ("service create --secret s --config c img", "--secret"),
         ("service create --with-registry-auth img", "--with-registry-auth"),
         ("service create --mode replicated-job img", "--mode replicated-job"),
         ("service create --endpoint-mode dnsrr img", "--endpoint-mode dnsrr"),
         ("service create -p 8080:80 img", "--publish mode=ingress"),
-        ("service update --rollback web", "--rollback"),
         ("service update --network-add n web", "--network-add"),
-        ("service rollback web", "swarm service rollback"),
         ("service logs -f web", "swarm service logs"),
         ("ca --rotate", "swarm ca"),
         ("swarm unlock-key -q", "swarm swarm unlock-key"),
@@ -95,6 +92,21 @@ fn what_later_versions_bring_is_refused_by_name() {
     }
     assert!(daemon.writes().is_empty());
     assert_eq!(daemon.run("service create -d --with-registry-auth=false img").code, 0);
+}
+
+#[test]
+fn rolling_back_stands_alone() {
+    let daemon = daemon();
+    let run = daemon.run("service update --rollback --env-add A=1 web");
+    assert_eq!(run, Run::failed(1, "other flags may not be combined with --rollback"));
+    let run = daemon.run("service update --rollback-failure-action rollback web");
+    assert!(run.code == 125 && run.err.contains("a rollback cannot be rolled back"), "{run:?}");
+    assert!(daemon.writes().is_empty());
+    assert_eq!(daemon.run("service update --rollback -d -q web").out, "web\n");
+    assert_eq!(daemon.run("service rollback -d web").out, "web\n");
+    for write in daemon.writes() {
+        assert_eq!(write.query, "rollback=previous&version=12");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! later version removes a line here when it adds the thing itself.
 
 use http::Method;
-use swarm_types::{EndpointMode, FailureAction, GenericResource, MountType, PublishMode, ServiceSpec, UpdateConfig, UpdateOrder};
+use swarm_types::{EndpointMode, GenericResource, MountType, PublishMode, ServiceSpec};
 
 /// Something that a later version will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +50,6 @@ const SPEC: &[(Later, Used)] = &[
         s.endpoint_spec.as_ref().is_some_and(|e| e.ports.iter().any(|p| p.publish_mode == PublishMode::Ingress))
     }),
     (Later("\"--generic-resource\" (TaskTemplate.Resources.Reservations.GenericResources)"), generic_resources),
-    (Later("\"--update-*\" (UpdateConfig)"), |s| s.update_config.as_ref().is_some_and(differs_from_default)),
-    (Later("\"--rollback-*\" (RollbackConfig)"), |s| s.rollback_config.as_ref().is_some_and(differs_from_default)),
 ];
 
 fn container(spec: &ServiceSpec) -> Option<&swarm_types::ContainerSpec> {
@@ -71,18 +69,6 @@ fn generic_resources(spec: &ServiceSpec) -> bool {
     let reserved = spec.task_template.resources.as_ref().and_then(|r| r.reservations.as_ref());
     let asked = |resource: &GenericResource| !matches!(resource, GenericResource::Discrete { value: 0, .. });
     reserved.is_some_and(|r| r.generic_resources.iter().any(asked))
-}
-
-/// Whether updates would have to go another way than they do. Clients that read a spec with its defaults written out and
-/// send it back ask for nothing new.
-fn differs_from_default(config: &UpdateConfig) -> bool {
-    const MONITOR_DEFAULT: i64 = 5_000_000_000;
-    config.parallelism != 1
-        || config.delay != 0
-        || config.max_failure_ratio != 0.0
-        || !matches!(config.monitor, None | Some(0 | MONITOR_DEFAULT))
-        || !matches!(config.failure_action, None | Some(FailureAction::Pause))
-        || !matches!(config.order, None | Some(UpdateOrder::StopFirst))
 }
 
 /// Refuses what a spec uses of the table.

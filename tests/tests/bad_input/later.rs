@@ -14,14 +14,6 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
         (&["--secret", "x"][..], "--secret"),
         (&["--config", "x"], "--config"),
         (&["--network", "x"], "--network"),
-        (&["--update-parallelism", "2"], "--update-parallelism"),
-        (&["--update-delay=5s"], "--update-delay"),
-        (&["--update-monitor", "1s"], "--update-monitor"),
-        (&["--update-failure-action", "rollback"], "--update-failure-action"),
-        (&["--update-max-failure-ratio", "0.5"], "--update-max-failure-ratio"),
-        (&["--update-order", "start-first"], "--update-order"),
-        (&["--rollback-parallelism", "2"], "--rollback-parallelism"),
-        (&["--rollback-order", "start-first"], "--rollback-order"),
         (&["--mode", "replicated-job"], "--mode replicated-job"),
         (&["--mode", "global-job"], "--mode global-job"),
         (&["--max-concurrent", "2"], "--max-concurrent"),
@@ -37,13 +29,10 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
         (&["--secret-add", "x"][..], "--secret-add"),
         (&["--config-rm", "x"], "--config-rm"),
         (&["--network-add", "x"], "--network-add"),
-        (&["--update-delay", "5s"], "--update-delay"),
-        (&["--rollback"], "--rollback"),
         (&["--publish-add", "8080:80"], "--publish-add"),
     ] {
         names(scene, &[&update, flags, &["web"]].concat(), named)?;
     }
-    names(scene, &["service", "rollback", "web"], "service rollback")?;
     names(scene, &["service", "logs", "web"], "service logs")?;
     names(scene, &["update", "--autolock"], "--autolock")?;
     // What nobody ever had is unknown, not late.
@@ -63,8 +52,6 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
         (&["--mode", "replicated-job"], "--mode replicated-job"),
         (&["--mode", "global-job"], "--mode global-job"),
         (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
-        (&["--update-delay", "5s"], "--update-"),
-        (&["--rollback-order", "start-first"], "--rollback-"),
         (&["--generic-resource", "gpu=1"], "--generic-resource"),
         (&["--secret", "x"], "secret"),
         (&["--config", "x"], "config"),

@@ -17,18 +17,6 @@ const CREATE: &[&str] = &[
     "--endpoint-mode dnsrr",
     "--publish 8080:80",
     "--publish target=80,mode=ingress",
-    "--update-parallelism 2",
-    "--update-delay 1s",
-    "--update-monitor 1s",
-    "--update-failure-action rollback",
-    "--update-max-failure-ratio 0.5",
-    "--update-order start-first",
-    "--rollback-parallelism 2",
-    "--rollback-delay 1s",
-    "--rollback-monitor 1s",
-    "--rollback-failure-action continue",
-    "--rollback-max-failure-ratio 0.5",
-    "--rollback-order start-first",
 ];
 
 const UPDATE: &[&str] = &[
@@ -45,10 +33,6 @@ const UPDATE: &[&str] = &[
     "--max-concurrent 2",
     "--endpoint-mode dnsrr",
     "--publish-add 8080:80",
-    "--update-parallelism 2",
-    "--update-order start-first",
-    "--rollback-parallelism 2",
-    "--rollback",
 ];
 
 pub(crate) fn refused(cluster: &Cluster) -> Result<()> {
@@ -61,7 +45,6 @@ pub(crate) fn refused(cluster: &Cluster) -> Result<()> {
     for flags in UPDATE {
         names(cluster, &format!("service update --detach {flags} old"), flags)?;
     }
-    names(cluster, "service rollback old", "swarm service rollback")?;
     names(cluster, "service logs old", "swarm service logs")?;
     ensure!(service(cluster, "old")? == before);
     let found = cluster.api(1, &Request::get("/services/new"))?;

@@ -5,7 +5,7 @@ use crate::service::flags::parse;
 use swarm_types::Nanos;
 
 /// Flags about the container that create and update share.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct ContainerFlags {
     /// Working directory inside the container
     #[arg(short = 'w', long, value_name = "string")]
@@ -55,7 +55,7 @@ pub(crate) struct ContainerFlags {
 }
 
 /// Flags about the health check.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct HealthFlags {
     /// Command to run to check health
     #[arg(long, value_name = "string")]

@@ -1,6 +1,6 @@
 //! The flags of `service create`.
 
-use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, ServiceFlags};
+use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, PlacementPreference, Ulimit};
@@ -67,6 +67,10 @@ pub(crate) struct CreateFlags {
     pub(crate) resources: ResourceFlags,
     #[command(flatten)]
     pub(crate) restart: RestartFlags,
+    #[command(flatten)]
+    pub(crate) update_policy: UpdatePolicyFlags,
+    #[command(flatten)]
+    pub(crate) rollback_policy: RollbackPolicyFlags,
     #[command(flatten)]
     pub(crate) service: ServiceFlags,
 }

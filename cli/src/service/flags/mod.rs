@@ -5,11 +5,13 @@ mod create;
 pub(crate) mod csv;
 mod mount;
 pub(crate) mod parse;
+mod policy;
 pub(crate) mod port;
 mod scheduling;
 mod update;
 
 pub(crate) use container::{ContainerFlags, HealthFlags};
 pub(crate) use create::CreateFlags;
-pub(crate) use scheduling::{DetachFlag, ResourceFlags, RestartFlags, ServiceFlags};
+pub(crate) use policy::{Policy, RollbackPolicyFlags, UpdatePolicyFlags};
+pub(crate) use scheduling::{DetachFlag, ResourceFlags, RestartFlags, ServiceFlags, WaitFlags};
 pub(crate) use update::UpdateFlags;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use swarm_types::{InvalidWord, Nanos, PlacementPreference, SpreadOver, Ulimit};
+use swarm_types::{FailureAction, InvalidWord, Nanos, PlacementPreference, SpreadOver, Ulimit};
 
 pub(crate) use super::mount::mount;
 pub(crate) use super::port::{ports, ports as removed_ports};
@@ -59,6 +59,17 @@ pub(crate) fn swap_bytes(text: &str) -> Result<i64, String> {
 /// On any other word.
 pub(crate) fn word<T: FromStr<Err = InvalidWord>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e: InvalidWord| e.to_string())
+}
+
+/// What a rollback does on failures: there is nothing further back to go to.
+///
+/// # Errors
+/// On any word but `pause` and `continue`.
+pub(crate) fn rollback_action(text: &str) -> Result<FailureAction, String> {
+    match word(text)? {
+        FailureAction::Rollback => Err("a rollback cannot be rolled back (only pause and continue are supported)".into()),
+        action => Ok(action),
+    }
 }
 
 /// A label: `KEY[=VALUE]`.

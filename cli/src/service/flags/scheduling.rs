@@ -5,7 +5,7 @@ use crate::service::flags::parse;
 use swarm_types::{EndpointMode, Nanos, RestartCondition};
 
 /// Limits and reservations.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct ResourceFlags {
     /// Limit CPUs
     #[arg(long, value_name = "decimal", value_parser = parse::cpus)]
@@ -31,7 +31,7 @@ pub(crate) struct ResourceFlags {
 }
 
 /// What happens when a task's container ends.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct RestartFlags {
     /// Restart when condition is met ("none", "on-failure", "any") (default "any")
     #[arg(long, value_name = "string", value_parser = parse::word::<RestartCondition>)]
@@ -48,7 +48,7 @@ pub(crate) struct RestartFlags {
 }
 
 /// How many tasks there are and how the service is reached.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct ServiceFlags {
     /// Number of tasks
     #[arg(long, value_name = "uint", value_parser = values::uint)]
@@ -67,7 +67,7 @@ pub(crate) struct ServiceFlags {
 }
 
 /// Whether to wait for the tasks, and how loudly.
-#[derive(clap::Args, Debug, Clone, Copy, Default)]
+#[derive(clap::Args, Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct WaitFlags {
     #[command(flatten)]
     pub(crate) detach: DetachFlag,
@@ -77,7 +77,7 @@ pub(crate) struct WaitFlags {
 }
 
 /// Whether to wait for the tasks.
-#[derive(clap::Args, Debug, Clone, Copy, Default)]
+#[derive(clap::Args, Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct DetachFlag {
     /// Exit immediately instead of waiting for the service to converge
     #[arg(short = 'd', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = values::switch)]

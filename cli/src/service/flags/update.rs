@@ -1,13 +1,13 @@
 //! The flags of `service update`.
 
-use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, ServiceFlags};
+use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::line::values::{self, Words};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, PlacementPreference, Ulimit};
 
 /// The flags of `service update`.
-#[derive(clap::Args, Debug, Clone, Default)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 pub(crate) struct UpdateFlags {
     /// Service image tag
     #[arg(long, value_name = "string")]
@@ -18,6 +18,9 @@ pub(crate) struct UpdateFlags {
     /// Force update even if no changes require it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = values::switch)]
     pub(crate) force: Option<bool>,
+    /// Rollback to previous specification
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = values::switch)]
+    pub(crate) rollback: Option<bool>,
     /// Add or update a service label
     #[arg(long, value_name = "list", value_parser = parse::label)]
     pub(crate) label_add: Vec<String>,
@@ -111,5 +114,17 @@ pub(crate) struct UpdateFlags {
     #[command(flatten)]
     pub(crate) restart: RestartFlags,
     #[command(flatten)]
+    pub(crate) update_policy: UpdatePolicyFlags,
+    #[command(flatten)]
+    pub(crate) rollback_policy: RollbackPolicyFlags,
+    #[command(flatten)]
     pub(crate) service: ServiceFlags,
+}
+
+impl UpdateFlags {
+    /// Whether anything but `--rollback`, `--detach` and `--quiet` was given.
+    pub(crate) fn has_others_than_rollback(&self) -> bool {
+        let service = ServiceFlags { wait: self.service.wait, ..ServiceFlags::default() };
+        *self != Self { rollback: self.rollback, service, ..Self::default() }
+    }
 }

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::later;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::port::Ports;
-use crate::service::flags::{CreateFlags, HealthFlags, ResourceFlags, RestartFlags};
+use crate::service::flags::{CreateFlags, HealthFlags, Policy, ResourceFlags, RestartFlags};
 use swarm_types::{
     ContainerSpec, DnsConfig, Driver, EndpointMode, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, PublishMode,
     ReplicatedService, ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
@@ -22,6 +22,9 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
     if endpoint_mode == EndpointMode::Dnsrr {
         later::refuse_value("endpoint-mode", endpoint_mode.as_str())?;
     }
+    let (mut update_config, mut rollback_config) = (None, None);
+    Policy::from(&flags.update_policy).merge(&mut update_config);
+    Policy::from(&flags.rollback_policy).merge(&mut rollback_config);
     Ok(ServiceSpec {
         name: flags.name.clone().unwrap_or_default(),
         labels: pairs(&flags.label),
@@ -40,6 +43,8 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
             ..TaskSpec::default()
         },
         endpoint_spec: Some(EndpointSpec { mode: Some(endpoint_mode), ports: ports("publish", &flags.publish)? }),
+        update_config,
+        rollback_config,
         ..ServiceSpec::default()
     })
 }

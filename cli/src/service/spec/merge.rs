@@ -6,7 +6,7 @@ use super::{default_restart_policy, merge_container, pairs};
 use crate::failure::{Failure, Outcome};
 use crate::later;
 use crate::service::environment::{self, Lookup};
-use crate::service::flags::{ResourceFlags, RestartFlags, ServiceFlags, UpdateFlags};
+use crate::service::flags::{Policy, ResourceFlags, RestartFlags, ServiceFlags, UpdateFlags};
 use swarm_types::{
     ContainerSpec, Driver, EndpointMode, EndpointSpec, Limits, Placement, PortConfig, ResourceRequirements, Resources, ServiceSpec,
     TaskSpec,
@@ -22,6 +22,8 @@ pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<
     resources(&flags.resources, &mut spec.task_template);
     restart_policy(&flags.restart, &mut spec.task_template);
     placement(flags, &mut spec.task_template);
+    Policy::from(&flags.update_policy).merge(&mut spec.update_config);
+    Policy::from(&flags.rollback_policy).merge(&mut spec.rollback_config);
     replicas(&flags.service, spec)?;
     endpoint(flags, spec)?;
     log_driver(flags, &mut spec.task_template, lookup);

@@ -302,3 +302,21 @@ fn updates_that_do_not_fit_are_refused_in_dockers_words() {
     assert_eq!(refused(existing(), "--no-healthcheck --health-retries 2"), "--no-healthcheck conflicts with --health-* options");
     assert_eq!(refused(existing(), "--publish-add 80"), "\"--publish-add mode=ingress\" is not supported by this version of Swarm yet");
 }
+
+#[test]
+fn update_policies_begin_with_dockers_defaults() {
+    let defaults = |key: &str, value: Value| {
+        let mut config = json!({"Parallelism": 1, "Monitor": 5_000_000_000_u64, "FailureAction": "pause", "MaxFailureRatio": 0,
+            "Order": "stop-first"});
+        config[key] = value;
+        config
+    };
+    assert_eq!(create("--update-parallelism 0", "/UpdateConfig"), defaults("Parallelism", json!(0)));
+    assert_eq!(create("--update-parallelism 0", "/RollbackConfig"), Value::Null);
+    assert_eq!(create("--rollback-order start-first", "/RollbackConfig"), defaults("Order", json!("start-first")));
+    assert_eq!(create("--update-max-failure-ratio 0.5", "/UpdateConfig"), defaults("MaxFailureRatio", json!(0.5)));
+    assert_eq!(create("--update-delay 2s", "/UpdateConfig"), defaults("Delay", json!(2_000_000_000)));
+    assert_eq!(create("--update-failure-action rollback", "/UpdateConfig"), defaults("FailureAction", json!("rollback")));
+    assert!(created("--update-order sideways").is_err());
+    assert!(created("--rollback-max-failure-ratio half").is_err_and(|e| e.contains("strconv.ParseFloat")));
+}

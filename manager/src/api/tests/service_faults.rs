@@ -108,8 +108,6 @@ fn later() -> Vec<Case> {
             json!([{"DiscreteResourceSpec": {"Kind": "GPU", "Value": 1}}]),
             "\"--generic-resource\"",
         ),
-        ("/UpdateConfig/Parallelism", json!(2), "\"--update-*\""),
-        ("/RollbackConfig", json!({"Parallelism": 1, "Order": "start-first"}), "\"--rollback-*\""),
         ("/TaskTemplate/Runtime", json!("plugin"), "a plugin service"),
     ]
 }
@@ -156,6 +154,10 @@ async fn what_is_unusual_but_fine_is_taken() {
         ("/TaskTemplate/Networks", json!([{"Target": "host"}])),
         ("/UpdateConfig", json!({"Parallelism": 1, "Monitor": 5_000_000_000_u64, "FailureAction": "pause", "Order": "stop-first"})),
         ("/RollbackConfig", json!({"Parallelism": 1})),
+        (
+            "/UpdateConfig",
+            json!({"Parallelism": 0, "Delay": 1, "FailureAction": "rollback", "MaxFailureRatio": 0.5, "Order": "start-first"}),
+        ),
         ("/TaskTemplate/Resources", json!({"Limits": {}, "Reservations": {"GenericResources": null}})),
         ("/TaskTemplate/Resources", json!({"Limits": {"MemoryBytes": 8_388_608}, "SwapBytes": -1, "MemorySwappiness": -1})),
         ("/TaskTemplate/ContainerSpec/Healthcheck", json!({"Test": ["NONE"]})),
