@@ -35,8 +35,9 @@ const REQUESTS_WAITING_MAX: usize = 64;
 /// How the worker of a node is set up.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// Folder of its own for the records; made if missing.
-    pub dir: PathBuf,
+    /// Folder of its own for the records; made if missing. `None` keeps none: for workers that are never restarted, as in
+    /// tests of scale.
+    pub dir: Option<PathBuf>,
     /// This node. Records of another node are dropped.
     pub node_id: NodeId,
     /// The node's name for templates, until [`WorkerHandle::set_node`] tells more.

@@ -4,7 +4,7 @@ use super::{
     WorkerConfig, WorkerError,
     actor::{Actor, Order, Report, Surroundings, Template},
     record::{HostPort, TaskRecord},
-    records::{FLUSH_EVERY, Records},
+    records::{FLUSH_EVERY, Found, Records},
     step::{Seen, Wanted},
     watcher::{EngineNews, watch_engine},
 };
@@ -94,8 +94,13 @@ impl Reconciler {
         executor: Arc<dyn Executor>,
     ) -> Result<(Self, watch::Receiver<Generation>, watch::Receiver<u64>), WorkerError> {
         let WorkerConfig { dir, node_id, hostname, prefer_offline_images } = config;
-        let opening = tokio::task::spawn_blocking(move || Records::open(&dir, node_id));
-        let (records, found) = opening.await.map_err(|_| WorkerError::Stopped)??;
+        let (records, found) = match dir {
+            Some(dir) => {
+                let opening = tokio::task::spawn_blocking(move || Records::open(&dir, node_id));
+                opening.await.map_err(|_| WorkerError::Stopped)??
+            }
+            None => (Records::nowhere(), Found::default()),
+        };
         let default_node = || NodeContext {
             hostname: hostname.clone(),
             platform: Platform { architecture: std::env::consts::ARCH.into(), os: "linux".into() },

@@ -63,6 +63,12 @@ pub(super) struct Found {
 /// The database. Cloning is cheap.
 #[derive(Clone)]
 pub(super) struct Records {
+    /// `None` keeps nothing.
+    disk: Option<Disk>,
+}
+
+#[derive(Clone)]
+struct Disk {
     db: sled::Db,
     dir: PathBuf,
 }
@@ -75,6 +81,11 @@ const TASK: &str = "task/";
 const RECORD: &str = "record/";
 
 impl Records {
+    /// Records of a worker that is never restarted: nothing is kept.
+    pub(super) fn nowhere() -> Self {
+        Self { disk: None }
+    }
+
     /// Opens the records of `owner` in `dir`. Those of another node are dropped. Blocks on the disk.
     pub(super) fn open(dir: &Path, owner: NodeId) -> Result<(Self, Found), RecordsError> {
         let refused = |source: Box<dyn std::error::Error + Send + Sync>| RecordsError::Open { path: dir.to_owned(), source };
@@ -114,13 +125,75 @@ impl Records {
         // sled meets pages it cannot read with a panic.
         let opened = std::panic::catch_unwind(|| {
             let db = sled::Config::new().path(dir).mode(sled::Mode::LowSpace).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
-            let records = Self { db, dir: dir.to_owned() };
-            let found = records.load(owner)?;
-            Ok((records, found))
+            let disk = Disk { db, dir: dir.to_owned() };
+            let found = disk.load(owner)?;
+            Ok((Self { disk: Some(disk) }, found))
         });
         opened.unwrap_or_else(|_| Err(Unreadable::Broken("the database panicked".into())))
     }
 
+    /// Writes what an assignment made of the view: all of it, or nothing.
+    pub(super) fn save_view(&self, old: &AgentView, new: &AgentView) -> Result<(), RecordsError> {
+        let Some(Disk { db, .. }) = &self.disk else { return Ok(()) };
+        let mut batch = sled::Batch::default();
+        let gone_specs = old.specs.keys().filter(|id| !new.specs.contains_key(id));
+        gone_specs.for_each(|id| batch.remove(spec_key(*id).as_bytes()));
+        for (id, spec) in &new.specs {
+            if !old.specs.get(id).is_some_and(|held| Arc::ptr_eq(held, spec)) {
+                batch.insert(spec_key(*id).as_bytes(), encode(spec)?);
+            }
+        }
+        let gone_tasks = old.tasks.keys().filter(|id| !new.tasks.contains_key(id));
+        gone_tasks.for_each(|id| batch.remove(task_key(*id).as_bytes()));
+        for (id, task) in &new.tasks {
+            if old.tasks.get(id) != Some(task) {
+                batch.insert(task_key(*id).as_bytes(), encode(task)?);
+            }
+        }
+        batch.insert(GENERATION, encode(&new.generation)?);
+        Ok(db.apply_batch(batch)?)
+    }
+
+    /// Writes a task's record.
+    pub(super) fn save_record(&self, id: TaskId, record: &TaskRecord) -> Result<(), RecordsError> {
+        let Some(Disk { db, .. }) = &self.disk else { return Ok(()) };
+        db.insert(record_key(id), encode(record)?)?;
+        Ok(())
+    }
+
+    /// Forgets a task's record.
+    pub(super) fn forget_record(&self, id: TaskId) -> Result<(), RecordsError> {
+        let Some(Disk { db, .. }) = &self.disk else { return Ok(()) };
+        db.remove(record_key(id))?;
+        Ok(())
+    }
+
+    /// Writes what tasks need to know of the node.
+    pub(super) fn save_node(&self, node: &NodeContext) -> Result<(), RecordsError> {
+        let Some(Disk { db, .. }) = &self.disk else { return Ok(()) };
+        db.insert(NODE, encode(node)?)?;
+        Ok(())
+    }
+
+    /// Forgets everything but whose the records are.
+    pub(super) fn clear(&self, owner: NodeId) -> Result<(), RecordsError> {
+        let Some(Disk { db, .. }) = &self.disk else { return Ok(()) };
+        db.clear()?;
+        db.insert(OWNER, encode(&owner)?)?;
+        Ok(())
+    }
+
+    /// Waits until all changes so far are on the disk. Blocks.
+    pub(super) fn flush(&self) -> Result<(), RecordsError> {
+        let Some(Disk { db, dir }) = &self.disk else { return Ok(()) };
+        db.flush()?;
+        // sled starts the writing but does not wait for the disk.
+        fs::File::open(dir.join("db"))?.sync_data()?;
+        Ok(())
+    }
+}
+
+impl Disk {
     fn load(&self, owner: NodeId) -> Result<Found, Unreadable> {
         if self.value::<NodeId>(OWNER)? != Some(owner) {
             self.db.clear()?;
@@ -152,60 +225,6 @@ impl Records {
     fn values<T: DeserializeOwned>(&self, prefix: &str) -> Result<impl Iterator<Item = T> + use<T>, Unreadable> {
         let values: Result<Vec<T>, Unreadable> = self.db.scan_prefix(prefix).values().map(|value| decode(&value?)).collect();
         values.map(Vec::into_iter)
-    }
-
-    /// Writes what an assignment made of the view: all of it, or nothing.
-    pub(super) fn save_view(&self, old: &AgentView, new: &AgentView) -> Result<(), RecordsError> {
-        let mut batch = sled::Batch::default();
-        let gone_specs = old.specs.keys().filter(|id| !new.specs.contains_key(id));
-        gone_specs.for_each(|id| batch.remove(spec_key(*id).as_bytes()));
-        for (id, spec) in &new.specs {
-            if !old.specs.get(id).is_some_and(|held| Arc::ptr_eq(held, spec)) {
-                batch.insert(spec_key(*id).as_bytes(), encode(spec)?);
-            }
-        }
-        let gone_tasks = old.tasks.keys().filter(|id| !new.tasks.contains_key(id));
-        gone_tasks.for_each(|id| batch.remove(task_key(*id).as_bytes()));
-        for (id, task) in &new.tasks {
-            if old.tasks.get(id) != Some(task) {
-                batch.insert(task_key(*id).as_bytes(), encode(task)?);
-            }
-        }
-        batch.insert(GENERATION, encode(&new.generation)?);
-        Ok(self.db.apply_batch(batch)?)
-    }
-
-    /// Writes a task's record.
-    pub(super) fn save_record(&self, id: TaskId, record: &TaskRecord) -> Result<(), RecordsError> {
-        self.db.insert(record_key(id), encode(record)?)?;
-        Ok(())
-    }
-
-    /// Forgets a task's record.
-    pub(super) fn forget_record(&self, id: TaskId) -> Result<(), RecordsError> {
-        self.db.remove(record_key(id))?;
-        Ok(())
-    }
-
-    /// Writes what tasks need to know of the node.
-    pub(super) fn save_node(&self, node: &NodeContext) -> Result<(), RecordsError> {
-        self.db.insert(NODE, encode(node)?)?;
-        Ok(())
-    }
-
-    /// Forgets everything but whose the records are.
-    pub(super) fn clear(&self, owner: NodeId) -> Result<(), RecordsError> {
-        self.db.clear()?;
-        self.db.insert(OWNER, encode(&owner)?)?;
-        Ok(())
-    }
-
-    /// Waits until all changes so far are on the disk. Blocks.
-    pub(super) fn flush(&self) -> Result<(), RecordsError> {
-        self.db.flush()?;
-        // sled starts the writing but does not wait for the disk.
-        fs::File::open(self.dir.join("db"))?.sync_data()?;
-        Ok(())
     }
 }
 

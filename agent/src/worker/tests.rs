@@ -84,7 +84,7 @@ impl Bed {
 
 async fn open(engine: &Arc<FakeEngine>, dir: &TempDir) -> WorkerHandle {
     let config = WorkerConfig {
-        dir: dir.path().join("worker"),
+        dir: Some(dir.path().join("worker")),
         node_id: swarm_types::NodeId::from_random([7; 16]),
         hostname: "alpha".into(),
         prefer_offline_images: false,

@@ -81,7 +81,7 @@ impl AgentSide {
 /// Opens the worker of this host for this node.
 pub(crate) async fn open_worker(host: &NodeContextOfHost, node_id: NodeId) -> Result<WorkerHandle, String> {
     let config = WorkerConfig {
-        dir: host.paths.worker.clone(),
+        dir: Some(host.paths.worker.clone()),
         node_id,
         hostname: host.config.hostname.clone(),
         prefer_offline_images: host.config.prefer_offline_images,

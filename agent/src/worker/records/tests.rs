@@ -107,7 +107,7 @@ fn unreadable_records_are_set_aside() {
     let dir = parent.path().join("worker");
     let (records, _) = open(&dir);
     records.save_record(task(1).id, &TaskRecord::new(&task(1), &spec(), owner())).expect("saves");
-    records.db.insert(record_key(task(2).id), b"nonsense".as_slice()).expect("saves");
+    records.disk.as_ref().expect("is on disk").db.insert(record_key(task(2).id), b"nonsense".as_slice()).expect("saves");
     drop(records);
     let (records, found) = open(&dir);
     assert_eq!(found, Found::default());
