@@ -1,12 +1,10 @@
 //! How long it takes from creating a service to all of its tasks running, on three hosts: this project, Docker Swarm on the
 //! same engines, and those engines alone for the same containers.
 //!
-//! ```sh
-//! cargo build --release && SWARM_BIN_DIR=target/release cargo run --release -p swarm-benchmarks --bin create-to-running
-//! ```
-//!
 //! Every figure is the median of [`ROUNDS`] rounds; the three are taken in turn, so that what else the machine does hits all.
 
+use super::{Options, Row, median, millis};
+use crate::{docker_swarm, report::Line};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -16,51 +14,49 @@ use std::{
 };
 use swarm_testkit::{Cluster, Host, Request, SLEEP, until};
 
+pub(super) const ROW: Row = Row { name: "create", title: "Replicas on three hosts, create → all running", run };
+
 const HOSTS: u8 = 3;
 const COUNTS: [usize; 3] = [1, 10, 30];
 const ROUNDS: usize = 5;
+const ROUNDS_QUICK: usize = 1;
+/// What is wanted, times the engines alone.
+const RATIO_MAX: f64 = 1.15;
 /// Containers that the engines are asked for at a time, per host, when nothing is in between; the fastest counts.
 const ALONE_CONCURRENCY: [usize; 3] = [1, 4, 10];
 /// Between two looks at the tasks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const DEADLINE: Duration = Duration::from_secs(120);
 
-fn main() -> Result<()> {
+fn run(options: Options) -> Result<Vec<Line>> {
     let cluster = Cluster::formed(1, HOSTS - 1)?;
-    let docker = form_docker_swarm(&cluster)?;
-    println!("{:>8}  {:>16}  {:>14}  {:>10}  {:>13}", "replicas", "engines alone ms", "Docker Swarm ms", "Swarm ms", "Swarm/engines");
+    if !options.quick {
+        docker_swarm::form(&cluster, 1)?;
+    }
+    let mut lines = Vec::new();
     for count in COUNTS {
         let (mut alone, mut theirs, mut ours) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..if options.quick { ROUNDS_QUICK } else { ROUNDS } {
             let tries = ALONE_CONCURRENCY.iter().map(|c| engines_alone(&cluster, count, *c));
             alone.push(tries.collect::<Result<Vec<_>>>()?.into_iter().min().context("no try")?);
-            theirs.push(service(count, |request| cluster.host(docker).docker_api(request), &cluster)?);
+            if !options.quick {
+                theirs.push(service(count, |request| cluster.host(1).docker_api(request), &cluster)?);
+            }
             ours.push(service(count, |request| cluster.api(1, request), &cluster)?);
         }
-        let (alone, theirs, ours) = (median(alone), median(theirs), median(ours));
+        let (alone, ours) = (median(&alone), median(&ours));
         let ratio = ours.as_secs_f64() / alone.as_secs_f64();
-        println!("{count:>8}  {:>16}  {:>14}  {:>10}  {ratio:>13.2}", alone.as_millis(), theirs.as_millis(), ours.as_millis());
+        lines.push(Line {
+            what: format!("{count} replicas (engines alone: {})", millis(alone)),
+            docker: (!options.quick).then(|| millis(median(&theirs))),
+            ours: millis(ours),
+            ratio: format!("{ratio:.2} × engines alone"),
+            target: if count == 30 { format!("≤ {RATIO_MAX} × engines alone") } else { String::new() },
+            reached: (count == 30).then_some(ratio <= RATIO_MAX),
+            ..Line::default()
+        });
     }
-    Ok(())
-}
-
-/// Docker Swarm on the engines under our agents; gives its manager's host.
-fn form_docker_swarm(cluster: &Cluster) -> Result<u8> {
-    let manager = cluster.host(1);
-    let address = format!("{}:2477", manager.ip());
-    // Our manager has port 2377 of this host.
-    manager.docker(&["swarm", "init", "--advertise-addr", &address, "--listen-addr", &address])?.ok()?;
-    let token = manager.docker(&["swarm", "join-token", "-q", "worker"])?.ok()?;
-    for number in 2..=HOSTS {
-        cluster.host(number).docker(&["swarm", "join", "--token", token.trim(), &address])?.ok()?;
-    }
-    until("Docker Swarm's nodes", DEADLINE, || {
-        let nodes = manager.docker_api(&Request::get("/nodes"))?.json()?;
-        let ready = nodes.as_array().map_or(0, |n| n.iter().filter(|n| n["Status"]["State"] == "ready").count());
-        ensure!(ready == usize::from(HOSTS), "{ready} are ready");
-        Ok(())
-    })?;
-    Ok(1)
+    Ok(lines)
 }
 
 /// Creates a service, waits until all of its tasks run, removes it and waits until its containers are gone.
@@ -133,9 +129,4 @@ fn run_one(host: &Host, next: &AtomicUsize, count: usize) -> Result<()> {
     let id = made["Id"].as_str().context("no id")?;
     host.docker_api(&Request::new("POST", &format!("/containers/{id}/start")))?.ok()?;
     Ok(())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
