@@ -21,7 +21,8 @@ impl Usage {
     /// When there is no such process.
     pub fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("no process {pid}"))?;
-        let kib = |name: &str| -> Option<u64> { status.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse().ok() };
+        let kib =
+            |name: &str| -> Option<u64> { status.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse().ok() };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The program's name stands in parentheses and may hold spaces itself.
         let mut fields = stat.rsplit_once(')').context("no name in stat")?.1.split_ascii_whitespace().skip(11);

@@ -11,10 +11,7 @@ pub use run::{Outcome, run};
 
 use crate::managers::{Admitted, Managers, admit_with};
 use anyhow::{Context, Result, ensure};
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use swarm_agent::{
     session::{Session, SessionState},
     worker::{WorkerConfig, WorkerHandle},
@@ -120,12 +117,8 @@ impl Node {
         let (description, description_seen) = watch::channel(Some(description));
         let state = Arc::new(watch::Sender::new(SessionState::default()));
         let stop = CancellationToken::new();
-        let node = Self {
-            state: state.subscribe(),
-            _stop: stop.clone().drop_guard(),
-            _inputs: (roots, managers, own),
-            _description: description,
-        };
+        let node =
+            Self { state: state.subscribe(), _stop: stop.clone().drop_guard(), _inputs: (roots, managers, own), _description: description };
         let session = Session {
             node_id,
             tasks,

@@ -45,10 +45,7 @@ fn run(options: Options) -> Result<Vec<Line>> {
     }
     let killed = lose(&cluster, &sides, WORKERS + 1, |c, n| c.host(n).kill_all())?;
     let silent = lose(&cluster, &sides, WORKERS, |c, n| c.host(n).cut())?;
-    Ok(vec![
-        line("all its processes killed, connections closed", &killed, KILLED_MAX),
-        line("cut off, silent", &silent, SILENT_MAX),
-    ])
+    Ok(vec![line("all its processes killed, connections closed", &killed, KILLED_MAX), line("cut off, silent", &silent, SILENT_MAX)])
 }
 
 /// Takes a host away and waits until every side has all tasks elsewhere; how long each took.

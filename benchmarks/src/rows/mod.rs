@@ -32,8 +32,7 @@ pub struct Row {
 }
 
 /// All rows, in the order they are run.
-pub const ROWS: &[Row] =
-    &[writes::ROW, failover::ROW, host_gone::ROW, place::ROW, create::ROW, hollow::ROW, idle::ROW, list::ROW];
+pub const ROWS: &[Row] = &[writes::ROW, failover::ROW, host_gone::ROW, place::ROW, create::ROW, hollow::ROW, idle::ROW, list::ROW];
 
 /// A runtime for the clients of a measurement: one thread, so that they do not crowd out what is measured.
 fn runtime() -> Result<tokio::runtime::Runtime> {
