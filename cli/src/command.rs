@@ -7,7 +7,7 @@ use crate::output::{help_width, print, print_line, warn};
 use crate::service::{self, ServiceCommand};
 use crate::session::{Connection, Session};
 use crate::swarm_cmd::{self, SwarmCommand};
-use crate::system::{self, CompletionArgs, FormatArgs, SystemCommand};
+use crate::system::{self, CompletionArgs, EventsArgs, FormatArgs, SystemCommand};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 /// A Docker Swarm compatible orchestrator.
@@ -46,6 +46,9 @@ enum Root {
     /// Display system-wide information
     #[command(override_usage = "[OPTIONS]")]
     Info(FormatArgs),
+    /// Get real time events from the server
+    #[command(override_usage = "[OPTIONS]")]
+    Events(EventsArgs),
     /// Generate the autocompletion script for the specified shell
     #[command(override_usage = "bash|zsh|fish")]
     Completion(CompletionArgs),
@@ -128,6 +131,7 @@ fn start(line: Line, invocation: &Invocation) -> Outcome {
             Root::System(command) => system::run(command, invocation, &session).await,
             Root::Version(args) => system::version(&args, invocation, &session).await,
             Root::Info(args) => system::info(&args, invocation, &session).await,
+            Root::Events(args) => system::events(&args, invocation, &session).await,
             Root::Help(_) | Root::Completion(_) => Ok(()),
         }
     });

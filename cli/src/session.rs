@@ -128,6 +128,14 @@ impl Api {
         Ok(self.client.get(path).send().await?.text().await?)
     }
 
+    /// Reads an answer piece by piece as it comes.
+    ///
+    /// # Errors
+    /// What the daemon refuses, in its words.
+    pub(crate) async fn get_stream(&self, path: &str) -> Outcome<swarm_client::BodyStream> {
+        Ok(self.client.get(path).send().await?.stream())
+    }
+
     /// As [`Api::get_text`]; `None` if the daemon has no such object.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use crate::{
     control::{self, Control, Phase},
     dispatcher::{Dispatcher, Timing},
     dispatcher_routes::DispatcherRoutes,
+    events::EventLog,
     links::Links,
     member::MemberFile,
     peer::{PeerError, Peers},
@@ -160,7 +161,8 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     let links = Arc::new(Links::new(store.clone(), Arc::clone(&peers), identity.node_id, membership.clone()));
     let dispatcher = Dispatcher::start(store.clone(), Arc::clone(&links) as Arc<_>, Timing::default());
     links.set_dispatcher(dispatcher.clone());
-    let docker_api = api::router(api::Context::new(store.clone(), Arc::clone(&links) as Arc<_>, identity.node_id));
+    let events = EventLog::default();
+    let docker_api = api::router(api::Context::new(store.clone(), Arc::clone(&links) as Arc<_>, identity.node_id, events.clone()));
     let rooms = Rooms {
         raft: RaftRoutes { node: raft.clone(), membership: membership.clone(), node_id: identity.node_id },
         ca: ca::Authority { store: store.clone(), peers: Arc::clone(&peers) },
@@ -185,6 +187,7 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     let local = tokio::spawn(async move { axum::serve(socket, local).await });
     let planner = tokio::spawn(planner_loop::run(store.clone()));
     tokio::spawn(membership.keep_in_step());
+    tokio::spawn(events.record(&store));
     tokio::spawn(reload_certificates(config.certs.clone(), certs_changed, live, Arc::clone(&peers), tls));
 
     let become_member = become_member(&config, &identity, init.as_ref(), &mut member, &raft, &phase);

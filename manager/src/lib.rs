@@ -10,6 +10,7 @@ pub mod control;
 pub mod daemon;
 pub mod dispatcher;
 pub mod dispatcher_routes;
+pub mod events;
 pub mod links;
 pub mod member;
 pub mod peer;

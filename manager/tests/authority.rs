@@ -71,7 +71,7 @@ async fn world() -> World {
         raft: RaftRoutes { node, membership, node_id: id(1) },
         ca: ca::Authority { store: store.clone(), peers },
         dispatcher: DispatcherRoutes { dispatcher },
-        api: api::router(api::Context::new(store.clone(), links as Arc<_>, id(1))),
+        api: api::router(api::Context::new(store.clone(), links as Arc<_>, id(1), swarm_manager::events::EventLog::default())),
         store,
         cluster_id: cluster_id.to_string(),
         node_id: id(1),

@@ -8,6 +8,7 @@
 
 mod body;
 mod engine;
+mod events;
 mod info;
 pub mod listen;
 mod local;
@@ -90,6 +91,7 @@ impl Gateway {
         match route(request.method(), &target.path) {
             Route::Ping => Ok(self.ping(request.method() == Method::HEAD).await),
             Route::Info => self.info(request, &target).await,
+            Route::Events => self.events(request, &target).await,
             Route::Init => self.init(request).await,
             Route::Join => self.join(request).await,
             Route::Leave => self.leave(&target.query).await,

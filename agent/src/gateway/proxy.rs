@@ -53,7 +53,7 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
 }
 
-fn keep_end_to_end(headers: &mut HeaderMap, is_upgrade: bool) {
+pub(super) fn keep_end_to_end(headers: &mut HeaderMap, is_upgrade: bool) {
     let of_upgrade = |name: &HeaderName| *name == header::CONNECTION || *name == header::UPGRADE;
     for name in ONE_CONNECTION.iter().filter(|name| !(is_upgrade && of_upgrade(name))) {
         headers.remove(name);

@@ -9,6 +9,8 @@ pub enum Route {
     Ping,
     /// The engine, with our part put in: `/info`.
     Info,
+    /// The engine's and the cluster's, in one stream: `/events`.
+    Events,
     /// This host's node: `/swarm/init`.
     Init,
     /// This host's node: `/swarm/join`.
@@ -38,6 +40,7 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/_ping" if matches!(*method, Method::GET | Method::HEAD) => Route::Ping,
         "/_ping" => Route::Nowhere,
         "/info" => only(&Method::GET, Route::Info),
+        "/events" => only(&Method::GET, Route::Events),
         "/swarm/init" => only(&Method::POST, Route::Init),
         "/swarm/join" => only(&Method::POST, Route::Join),
         "/swarm/leave" => only(&Method::POST, Route::Leave),
@@ -60,11 +63,12 @@ mod tests {
         assert_eq!((get("/_ping"), route(&Method::HEAD, "/_ping"), post("/_ping")), (Route::Ping, Route::Ping, Route::Nowhere));
         assert_eq!((get("/info"), post("/info")), (Route::Info, Route::Nowhere));
         assert_eq!((post("/swarm/init"), get("/swarm/init")), (Route::Init, Route::Nowhere));
+        assert_eq!((get("/events"), post("/events")), (Route::Events, Route::Nowhere));
         assert_eq!((post("/swarm/join"), post("/swarm/leave"), post("/swarm/unlock")), (Route::Join, Route::Leave, Route::Unlock));
         for path in ["/swarm", "/swarm/unlockkey", "/nodes", "/nodes/x/update", "/services/create", "/tasks", "/secrets/a", "/configs"] {
             assert_eq!(get(path), Route::Manager, "{path}");
         }
-        for path in ["/version", "/nodesx", "/containers/nodes/json", "/images/swarm/json", "/events", "/grpc", "/session", "/", ""] {
+        for path in ["/version", "/nodesx", "/containers/nodes/json", "/images/swarm/json", "/events/x", "/grpc", "/session", "/", ""] {
             assert_eq!(get(path), Route::Engine, "{path}");
         }
     }

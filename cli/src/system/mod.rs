@@ -1,9 +1,11 @@
 //! Commands about the daemon, the connection to it, and this program itself.
 
 mod dial_stdio;
+mod events;
 mod info;
 mod version;
 
+pub(crate) use events::{EventsArgs, events};
 pub(crate) use info::info;
 pub(crate) use version::version;
 
@@ -22,6 +24,9 @@ pub(crate) enum SystemCommand {
     /// Proxy the stdio stream to the daemon connection. Should not be invoked manually
     #[command(hide = true, override_usage = " ")]
     DialStdio(DialStdioArgs),
+    /// Get real time events from the server
+    #[command(override_usage = "[OPTIONS]")]
+    Events(EventsArgs),
     /// Display system-wide information
     #[command(override_usage = "[OPTIONS]")]
     Info(FormatArgs),
@@ -60,6 +65,7 @@ pub(crate) async fn run(command: SystemCommand, invocation: &Invocation, session
             invocation.no_args(&args.args)?;
             dial_stdio::dial_stdio(session).await
         }
+        SystemCommand::Events(args) => events(&args, invocation, session).await,
         SystemCommand::Info(args) => info(&args, invocation, session).await,
     }
 }

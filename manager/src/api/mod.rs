@@ -13,6 +13,7 @@
 mod api_version;
 mod check;
 mod commit;
+mod events;
 mod expand;
 mod filters;
 mod go_json;
@@ -39,7 +40,7 @@ pub use info::cluster_info;
 pub use status::ApiError;
 pub use swarm_types::validate::complete_swarm as with_cluster_defaults;
 
-use crate::store::Store;
+use crate::{events::EventLog, store::Store};
 use axum::{Router, body::Body, extract::State as Held};
 use http::{Request, Response};
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
@@ -80,13 +81,15 @@ pub struct Context {
     /// Held while a service with published ports is stored. Such a write relies on all other services, so without this any
     /// two of them at a time would spoil each other.
     ports: Arc<Mutex<()>>,
+    /// What happened lately, for `GET /events`.
+    events: EventLog,
 }
 
 impl Context {
     /// For the manager on `node_id`.
     #[must_use]
-    pub fn new(store: Store, forward: Arc<dyn Forward>, node_id: NodeId) -> Self {
-        Self { store, forward, node_id, ports: Arc::default() }
+    pub fn new(store: Store, forward: Arc<dyn Forward>, node_id: NodeId, events: EventLog) -> Self {
+        Self { store, forward, node_id, ports: Arc::default(), events }
     }
 
     /// The only place of this room that reads the clock.

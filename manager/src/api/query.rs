@@ -20,6 +20,14 @@ pub enum QueryError {
         /// Go's words.
         reason: &'static str,
     },
+    /// Not a point in time.
+    #[error("invalid value for {name}: {text:?}: expected seconds since the Unix epoch")]
+    Time {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        text: String,
+    },
     /// Not a truth value.
     #[error("invalid value for {name}: {text}")]
     Bool {

@@ -20,6 +20,7 @@ pub(super) enum Route {
     ServiceRemove(String),
     Tasks,
     Task(String),
+    Events,
 }
 
 impl Route {
@@ -55,6 +56,7 @@ impl Route {
             ("DELETE", ["services", service]) => Self::ServiceRemove(id(service)),
             ("GET", ["tasks"]) => Self::Tasks,
             ("GET", ["tasks", task]) => Self::Task(id(task)),
+            ("GET", ["events"]) => Self::Events,
             _ => return Err(NoSuchPage),
         };
         Ok((route, version))
@@ -62,8 +64,8 @@ impl Route {
 
     /// Whether it changes nothing, so that it may be asked twice.
     pub(super) fn is_read(&self) -> bool {
-        use Route::{Node, Nodes, Service, Services, Swarm, Task, Tasks, UnlockKey};
-        matches!(self, Swarm | UnlockKey | Nodes | Node(_) | Services | Service(_) | Tasks | Task(_))
+        use Route::{Events, Node, Nodes, Service, Services, Swarm, Task, Tasks, UnlockKey};
+        matches!(self, Swarm | UnlockKey | Nodes | Node(_) | Services | Service(_) | Tasks | Task(_) | Events)
     }
 
     /// Whether only the leader can answer: writes, and nodes, because only the leader knows which managers answer.

@@ -1,7 +1,8 @@
 //! The way of a request: answered here, or by the leader, within bounds.
 
 use super::{
-    ApiError, Context, Forwarded, nodes, request::Call, route::Route, service_write, services, status::NOT_LEADING_HEADER, swarm, tasks,
+    ApiError, Context, Forwarded, events, nodes, request::Call, route::Route, service_write, services, status::NOT_LEADING_HEADER, swarm,
+    tasks,
 };
 use crate::store::{Leadership, ReadError};
 use axum::{body::Body, response::IntoResponse};
@@ -35,6 +36,10 @@ pub(super) async fn serve(context: &Context, request: Request<Body>) -> Response
 async fn answer(context: &Context, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let forwarded = request.extensions().get::<Forwarded>().is_some();
     let call = Call::read(request).await?;
+    if call.route == Route::Events {
+        // From this manager's own state, leader or not: a stream of what happens needs no single moment.
+        return events::stream(context, &call);
+    }
     let mut leadership = context.store.leadership();
     let give_up = Instant::now() + LEADER_WAIT;
     loop {

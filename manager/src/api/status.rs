@@ -56,6 +56,14 @@ pub enum ApiError {
     /// A query parameter cannot be read.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A stream of events would end before it begins.
+    #[error("`since` time ({since}) cannot be after `until` time ({until})")]
+    EventTimes {
+        /// As given.
+        since: String,
+        /// As given.
+        until: String,
+    },
     /// A filter cannot be used.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -178,6 +186,7 @@ impl ApiError {
             | Self::Decode(_)
             | Self::Query(_)
             | Self::Filter(_)
+            | Self::EventTimes { .. }
             | Self::Resolve(ResolveError::Ambiguous { .. })
             | Self::Malformed(_)
             | Self::NodeWord { .. }

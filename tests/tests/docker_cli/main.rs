@@ -87,6 +87,7 @@ const CLUSTER: &[Check<Scene>] = &[
     ("service update", services::a_service_is_updated_with_progress),
     ("service scale and rm", services::a_service_is_scaled_and_removed),
     ("a global service on a terminal", services::a_terminal_gets_bars),
+    ("events", streams::the_clusters_events_are_told),
     ("API versions", versions::cluster_calls_in_every_version),
     ("leave and node rm", swarm::nodes_leave),
 ];

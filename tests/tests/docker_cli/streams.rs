@@ -83,3 +83,35 @@ pub(crate) fn logs_and_events_flow(scene: &Scene) -> Result<()> {
     })?;
     prints(scene.docker(1, &["rm", "speaker"])?, "speaker")
 }
+
+/// One stream tells of the host's containers and of the cluster, as it happens and afterwards.
+pub(crate) fn the_clusters_events_are_told(scene: &Scene) -> Result<()> {
+    let file = scene.cluster.host(1).dir().join("cluster-events.txt");
+    let format = "{{.Scope}} {{.Type}} {{.Action}} {{index .Actor.Attributes \"name\"}}";
+    let listener = scene.sh(1, &format!("$DOCKER events --format '{format}' >{} 2>&1 & echo $!", file.display()))?.ok()?;
+    let tells = |wanted: &'static str| {
+        let text = fs::read_to_string(&file)?;
+        ensure!(text.lines().any(|line| line.starts_with(wanted)), "{text:?}");
+        Ok(())
+    };
+    scene.cluster.until("an event of the engine", SOON, || {
+        scene.docker(1, &["run", "--rm", BUSYBOX, "true"])?.ok()?;
+        tells("local container create")
+    })?;
+    scene.docker(1, &["service", "create", "--detach", "--name", "told", "--replicas", "0", BUSYBOX])?.ok()?;
+    scene.docker(1, &["service", "update", "--detach", "--replicas", "1", "told"])?.ok()?;
+    scene.cluster.until("the creation", SOON, || tells("swarm service create told"))?;
+    scene.cluster.until("the update", SOON, || tells("swarm service update told"))?;
+    scene.docker(1, &["service", "rm", "told"])?.ok()?;
+    scene.cluster.until("the removal", SOON, || tells("swarm service remove told"))?;
+    scene.sh(1, &format!("kill {listener}"))?.ok()?;
+
+    let past =
+        ["events", "--since", "10m", "--until", "0s", "--filter", "scope=swarm", "--filter", "service=told", "--format", "{{.Action}}"];
+    // What happened in this very second is not among the past.
+    scene.cluster.until("the events of the past", SOON, || {
+        let past = scene.docker(1, &past)?.lines()?;
+        ensure!(past.first().is_some_and(|first| first == "create") && past.last().is_some_and(|last| last == "remove"), "{past:?}");
+        Ok(())
+    })
+}

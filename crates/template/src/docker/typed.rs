@@ -30,6 +30,8 @@ pub enum ObjectKind {
     SwarmInfo,
     /// A component in the answer to `/version`.
     ComponentVersion,
+    /// An entry of the event stream.
+    Event,
 }
 
 impl ObjectKind {
@@ -45,6 +47,7 @@ impl ObjectKind {
             ObjectKind::Config => "swarm.Config",
             ObjectKind::SwarmInfo => "swarm.Info",
             ObjectKind::ComponentVersion => "types.ComponentVersion",
+            ObjectKind::Event => "events.Message",
         };
         typed(name, &json::parse(json).ok()?)
     }

@@ -1,5 +1,6 @@
 //! The API against a log of one manager: status codes and bodies.
 
+mod events;
 mod hostile;
 mod leader;
 mod nodes;
@@ -9,7 +10,10 @@ mod swarm;
 mod tasks;
 
 use super::{Context, Forward, ForwardError, ForwardFuture, router};
-use crate::store::{Leadership, Peer, Store, testing::LocalLog};
+use crate::{
+    events::EventLog,
+    store::{Leadership, Peer, Store, testing::LocalLog},
+};
 use axum::{Router, body::Body};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -103,7 +107,9 @@ impl World {
     fn with(state: State, forward: Arc<dyn Forward>) -> Self {
         let (store, log, leadership) = LocalLog::store(state);
         log.set_peers(vec![peer(1, true, true)]);
-        let router = router(Context::new(store.clone(), forward, node_id(1)));
+        let events = EventLog::default();
+        tokio::spawn(events.clone().record(&store));
+        let router = router(Context::new(store.clone(), forward, node_id(1), events));
         Self { store, log, leadership, router }
     }
 
