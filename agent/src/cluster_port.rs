@@ -197,6 +197,14 @@ impl ClusterPort<Full<Bytes>> {
         let body = self.call(Method::POST, path, Some(request)).await?;
         serde_json::from_slice(&body).map_err(|error| CallError::Answer { addr: self.addr.clone(), what: error.to_string() })
     }
+
+    /// A short call among managers: MessagePack out, nothing of interest in.
+    pub(crate) async fn call_msgpack<T: Serialize>(&mut self, path: &str, request: &T) -> Result<(), CallError> {
+        let body = rmp_serde::to_vec_named(request).expect("requests of this crate are plain values");
+        let addr = self.addr.clone();
+        let called = self.send(Method::POST, path, "application/msgpack", Full::from(body));
+        timeout(CALL_TIMEOUT, called).await.map_err(|_| CallError::Timeout { addr })?.map(|_| ())
+    }
 }
 
 /// The `message` of an error answer, or the answer itself when it is of another kind.

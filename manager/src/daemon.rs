@@ -368,6 +368,10 @@ async fn serve_until_stopped(stop: &Notify, raft: &RaftNode) -> Result<u8> {
     };
     tokio::select! {
         stopped = wait_for_stop(stop) => stopped.map(|()| 0),
+        () = raft.forgotten() => {
+            tracing::info!("this node was taken out of the managers while it could not be reached");
+            Ok(EXIT_NO_MEMBER)
+        }
         reason = raft.failed() => bail!("consensus cannot go on: {reason}"),
         expelled = expelled => {
             expelled.context("consensus stopped")?;

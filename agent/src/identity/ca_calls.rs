@@ -93,3 +93,12 @@ pub async fn leave(addr: &str, identity: Arc<LiveIdentity>, roots: &RootBundle) 
     let mut port = Port::connect(addr, swarm_pki::client_config(identity, roots), swarm_pki::manager_server_name()).await?;
     port.call::<()>(Method::POST, "/leave", None).await.map(|_| ())
 }
+
+/// Asks to be taken out of the group of managers. Only the manager that leads can do it.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn leave_group(addr: &str, identity: Arc<LiveIdentity>, roots: &RootBundle, own: NodeId) -> Result<(), CallError> {
+    let mut port = Port::connect(addr, swarm_pki::client_config(identity, roots), swarm_pki::manager_server_name()).await?;
+    port.call_msgpack("/raft/leave", &own).await
+}

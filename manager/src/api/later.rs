@@ -14,10 +14,6 @@ pub struct Later(pub(super) &'static str);
 /// Networks that need no cluster network: the engine's own.
 pub(super) const PREDEFINED_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 
-/// Role changes.
-pub(super) const PROMOTE: Later = Later("promoting a node (Role) after it joined");
-/// Role changes.
-pub(super) const DEMOTE: Later = Later("demoting a node (Role)");
 /// Of the cluster's spec.
 pub(super) const AUTOLOCK: Later = Later("\"--autolock\" (EncryptionConfig.AutoLockManagers)");
 /// A parameter of the cluster's update.

@@ -4,7 +4,6 @@ use super::{
     ApiError, Context,
     commit::{Decision, commit, newest},
     filters::{FilterError, Filters},
-    later::{DEMOTE, PROMOTE},
     request::Call,
     resolve,
     status::{empty, json},
@@ -16,7 +15,7 @@ use http::{Response, StatusCode};
 use serde::Deserialize;
 use std::{str::FromStr, sync::Arc};
 use swarm_planner::remove_node;
-use swarm_state::{Change, Node, Object, State};
+use swarm_state::{Change, Guard, Node, Object, State, Table};
 use swarm_types::{Actor, Availability, InvalidWord, Labels, ManagerStatus, NodeSpec, NodeState, Reachability, Role, Version};
 
 /// The filters of the list.
@@ -124,35 +123,32 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
         updated.api.spec = spec.clone();
         updated.api.updated_at = Context::now();
         updated.spec_version = Version::default();
+        // Two demotions at once must know of each other: together they could leave no manager.
+        let demotes = node.api.spec.role == Role::Manager && spec.role == Role::Worker;
+        let guards = if demotes { vec![Guard::Unchanged(Table::Nodes, state.applied())] } else { Vec::new() };
         let changes = vec![Change::update(Object::Node(Arc::new(updated)))];
-        Ok(Decision { by: Actor::Operator, guards: Vec::new(), changes, answer: () })
+        Ok(Decision { by: Actor::Operator, guards, changes, answer: () })
     };
     commit(&context.store, decide).await?;
     Ok(empty(StatusCode::OK))
 }
 
-/// Refuses changes of the role: those that would harm for good, the others until nodes can follow them.
+/// Refuses a demotion that would leave no manager, or too few that answer. The leader follows the role that is recorded, so
+/// managers that are to go already count as gone. One that is no member of Raft (yet) takes nothing with it.
 fn check_role(state: &State, peers: &[Peer], node: &Node, wanted: Role) -> Result<(), ApiError> {
-    match (node.api.spec.role, wanted) {
-        (Role::Worker, Role::Worker) | (Role::Manager, Role::Manager) => Ok(()),
-        (Role::Worker, Role::Manager) => Err(PROMOTE.into()),
-        (Role::Manager, Role::Worker) => {
-            let others = state.nodes().any(|n| n.role == Role::Manager && n.id() != node.id());
-            if !others {
-                return Err(ApiError::DemoteLast);
-            }
-            if !peers.iter().any(|peer| peer.node_id == node.id()) {
-                return Err(ApiError::DemoteUnknown);
-            }
-            // Without it, a majority of the rest must answer.
-            let rest = || peers.iter().filter(|peer| peer.node_id != node.id());
-            let answering = rest().filter(|peer| peer.leader || peer.reachable != Some(false)).count();
-            if answering < rest().count() / 2 + 1 {
-                return Err(ApiError::DemoteQuorum);
-            }
-            Err(DEMOTE.into())
-        }
+    if node.api.spec.role == Role::Worker || wanted == Role::Manager {
+        return Ok(());
     }
+    let stays = |other: &Node| other.id() != node.id() && other.api.spec.role == Role::Manager;
+    if !state.nodes().any(|other| stays(other)) {
+        return Err(ApiError::DemoteLast);
+    }
+    if !peers.iter().any(|peer| peer.voter && peer.node_id == node.id()) {
+        return Ok(());
+    }
+    let rest = || peers.iter().filter(|peer| peer.voter && state.node(peer.node_id).is_some_and(|other| stays(other)));
+    let answering = rest().filter(|peer| peer.leader || peer.reachable != Some(false)).count();
+    if answering < rest().count() / 2 + 1 { Err(ApiError::DemoteQuorum) } else { Ok(()) }
 }
 
 /// `DELETE /nodes/{id}`

@@ -20,7 +20,6 @@ pub(super) const NOT_LEADING_HEADER: &str = "x-swarm-not-leading";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
     InvalidArgument,
-    NotFound,
     AlreadyExists,
     FailedPrecondition,
     Unimplemented,
@@ -33,7 +32,6 @@ impl Code {
     fn status(self) -> StatusCode {
         match self {
             Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
             Self::AlreadyExists => StatusCode::CONFLICT,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::DeadlineExceeded | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
@@ -135,9 +133,6 @@ pub enum ApiError {
     /// A swarm keeps one manager.
     #[error("attempting to demote the last manager of the swarm")]
     DemoteLast,
-    /// The node is a manager but no member of the group.
-    #[error("can't find manager in raft memberlist")]
-    DemoteUnknown,
     /// Too few managers would answer.
     #[error("can't remove member from the raft: this would result in a loss of quorum")]
     DemoteQuorum,
@@ -175,7 +170,7 @@ enum Told {
 
 impl ApiError {
     fn told(&self) -> Told {
-        use Code::{AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound, Unimplemented, Unknown};
+        use Code::{AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, Unimplemented, Unknown};
         match self {
             Self::NoSuchPage => Told::Plain(StatusCode::NOT_FOUND),
             Self::Body(BodyError::TooLarge) => Told::Plain(StatusCode::PAYLOAD_TOO_LARGE),
@@ -196,7 +191,6 @@ impl ApiError {
             | Self::Swarm(InvalidSwarmSpec::Name) => Told::Plain(StatusCode::BAD_REQUEST),
             Self::Invalid(_) | Self::Constraint(_) | Self::Spread(_) | Self::Template(_) | Self::PortInUse(_) => Told::Rpc(InvalidArgument),
             Self::Swarm(InvalidSwarmSpec::CertExpiry | InvalidSwarmSpec::Heartbeat) => Told::Rpc(InvalidArgument),
-            Self::DemoteUnknown => Told::Rpc(NotFound),
             Self::ServiceExists(_) => Told::Rpc(AlreadyExists),
             Self::Rename | Self::ModeChange => Told::Rpc(Unimplemented),
             Self::NoPreviousSpec(_) | Self::RemoveManager(_) | Self::RemoveReady(_) | Self::DemoteLast | Self::DemoteQuorum => {

@@ -2,6 +2,7 @@
 
 use super::{
     LeaderAnswer, LeaderMessage,
+    hosts::find_dead,
     liveness::{Liveness, Verdict},
     node_writes::{NodeWrites, Wish},
     statuses::{StatusRequest, commit_statuses},
@@ -10,7 +11,7 @@ use crate::store::{Leadership, Store};
 use std::time::{Duration, SystemTime};
 use swarm_session::CloseReason;
 use swarm_state::{Key, State};
-use swarm_types::{NodeState, Timestamp};
+use swarm_types::{NodeId, NodeState, Timestamp};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::Instant,
@@ -134,6 +135,7 @@ async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, s
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 stored = term.writes.done() => if !stored { term.judge_again() },
+                Some(node) = term.dead_hosts.recv() => term.host_is_dead(node),
                 () = tokio::time::sleep(pause) => {}
             }
             term.tick();
@@ -162,8 +164,11 @@ struct Term {
     store: Store,
     timing: Timing,
     clock: Clock,
+    began: Timestamp,
     ticked: Timestamp,
     liveness: Liveness,
+    /// Hosts of managers that this leader found dead.
+    dead_hosts: mpsc::Receiver<NodeId>,
     writes: NodeWrites,
     statuses: mpsc::Sender<StatusRequest>,
 }
@@ -174,7 +179,8 @@ impl Term {
         let clock = Clock::start();
         let nodes = state.nodes().map(|n| (n.id(), n.api.status.state == NodeState::Down));
         let liveness = Liveness::of_new_leader(nodes, timing.grace(&state), clock.now());
-        Self { store: store.clone(), timing, ticked: clock.now(), clock, liveness, writes: NodeWrites::default(), statuses }
+        let (began, dead_hosts, writes) = (clock.now(), find_dead(store), NodeWrites::default());
+        Self { store: store.clone(), timing, began, ticked: began, clock, liveness, dead_hosts, writes, statuses }
     }
 
     fn grace(&self) -> Duration {
@@ -225,6 +231,14 @@ impl Term {
                 Verdict::Ready(id) => self.writes.judge(id, Wish::Ready),
             }
         }
+    }
+
+    /// Nothing else would have told that the host is dead. An agent that lives, and has only lost its manager, has found another
+    /// manager by then.
+    fn host_is_dead(&mut self, node: NodeId) {
+        tracing::info!(%node, "the host of another manager does not answer");
+        let silence = self.timing.silence(&self.store.state());
+        self.liveness.host_is_silent(node, self.began.after(silence));
     }
 
     /// After a write that failed: whatever the state says otherwise than liveness is written again.

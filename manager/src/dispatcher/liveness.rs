@@ -123,6 +123,13 @@ impl Liveness {
         }
     }
 
+    /// The node's host was found dead: without a session it need not be waited for longer than until `due`.
+    pub(super) fn host_is_silent(&mut self, node: NodeId, until: Timestamp) {
+        if let Some(Life::Awaited { due, stretched: false }) = self.nodes.get_mut(&node) {
+            *due = until.min(*due);
+        }
+    }
+
     /// A node appeared in the state.
     pub(super) fn added(&mut self, node: NodeId, grace: Duration, now: Timestamp) {
         self.nodes.entry(node).or_insert(Life::Awaited { due: now.after(grace * 2), stretched: false });
@@ -250,6 +257,20 @@ mod tests {
         assert_eq!(liveness.tick(GRACE, at(20)), [Verdict::Down(node(1), HEARTBEAT_FAILURE)]);
         let back = liveness.digest(&[(node(2), session(2))], GRACE, at(21));
         assert_eq!(back, [Verdict::Ready(node(2))]);
+    }
+
+    #[test]
+    fn a_new_leader_waits_less_for_a_host_that_it_found_dead() {
+        let mut liveness = Liveness::of_new_leader((1..=3).map(|n| (node(n), false)), GRACE, at(0));
+        liveness.registered(node(2), session(2), GRACE, at(1));
+        for dead in [1, 2] {
+            liveness.host_is_silent(node(dead), at(7));
+        }
+        assert_eq!(liveness.tick(GRACE, at(6)), []);
+        // The second has a session: its agent lives, whatever became of its manager.
+        assert_eq!(liveness.tick(GRACE, at(7)), [Verdict::Down(node(1), HEARTBEAT_FAILURE)]);
+        liveness.host_is_silent(node(3), at(30));
+        assert_eq!(liveness.tick(GRACE, at(20)).len(), 2, "never longer than without");
     }
 
     #[test]

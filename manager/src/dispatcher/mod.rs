@@ -9,6 +9,7 @@
 //! - A manager that has applied less than an agent already knows catches up before it speaks.
 //! - A new leader declares no node down before the node had its whole grace to speak.
 
+mod hosts;
 mod leader;
 mod liveness;
 mod node_writes;

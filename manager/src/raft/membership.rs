@@ -1,27 +1,35 @@
 //! Adding managers to the consensus group and taking them out, on the leader.
 //!
 //! A manager joins as a learner and becomes a voter when it has caught up, so a slow newcomer never weakens the quorum. Every
-//! step can be repeated: a joiner that was interrupted asks again and the leader goes on where it was.
+//! step can be repeated: a joiner that was interrupted asks again and the leader goes on where it was. What the operator wants
+//! of the nodes' roles is followed by [`Membership::keep_in_step`].
 
-use super::{Member, RaftNode};
-use crate::store::{Peer, ProposeError, Store};
-use openraft::{ChangeMembers, error::ClientWriteError, error::RaftError};
+use super::{
+    Member, RaftNode,
+    roles::{self, Step},
+};
+use crate::store::{Committed, Peer, ProposeError, Store};
+use openraft::{ChangeMembers, ServerState, error::ClientWriteError, error::RaftError};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
-use swarm_state::{Batch, Change, Object};
-use swarm_types::{Actor, NodeId, RemoteManager, Role, Timestamp};
-use tokio::sync::Mutex;
+use swarm_state::{Batch, Change, Event, Key, Node, Object};
+use swarm_types::{Actor, NodeId, RemoteManager, Role, Timestamp, Version};
+use tokio::sync::{Mutex, broadcast};
 
 /// A learner that has not caught up by then is left a learner; it asks again.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// A learner that lags by no more entries than this is made a voter.
+const CATCH_UP_LAG_MAX: u64 = 100;
 /// A change of the members that no majority confirms fails after this time. It may still happen; asking again goes on from there.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
-/// Between two looks of the leader at whether Raft's members are those that the state names.
-const REPAIR_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks of the leader at whether Raft's members are those that the state names, if no role changes before.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// After a look at which something could not be done.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Tries at recording a manager's address in its node when other writes get in between.
 const RECORD_TRIES_MAX: usize = 10;
 
@@ -53,6 +61,9 @@ pub enum MembershipError {
     /// The node is not in the cluster.
     #[error("node {0} not found")]
     UnknownNode(NodeId),
+    /// It is to be a worker: whoever was told so while it was on its way to being a manager asks again until it is told so too.
+    #[error("node {0} is to be a worker")]
+    NotWanted(NodeId),
     /// It is the only manager.
     #[error("attempting to demote the last manager of the swarm")]
     LastManager,
@@ -94,29 +105,69 @@ impl Membership {
     /// # Errors
     /// [`MembershipError`]; whatever was reached stays, and asking again goes on from there.
     pub async fn join(&self, request: &JoinRequest, now: Timestamp) -> Result<(), MembershipError> {
-        let _turn = self.one_at_a_time.lock().await;
-        self.require_leadership()?;
-        if self.store.state().node(request.node_id).is_none() {
-            return Err(MembershipError::UnknownNode(request.node_id));
-        }
-        self.check_answers(request).await?;
-        self.forget_former_selves(request).await?;
         let member = Member { node_id: request.node_id, addr: request.addr.clone() };
-        let known = self.store.peers().into_iter().find(|p| p.raft_id == request.raft_id);
-        if known.as_ref().is_some_and(|p| p.addr != request.addr) {
-            // It was interrupted and came back elsewhere; that it is the same one was checked.
-            let moved = BTreeMap::from([(request.raft_id, member.clone())]);
-            self.change(ChangeMembers::SetNodes(moved), true).await?;
-        }
+        let known = {
+            let _turn = self.one_at_a_time.lock().await;
+            self.check_wanted(request.node_id)?;
+            self.check_answers(request).await?;
+            self.forget_former_selves(request).await?;
+            let known = self.store.peers().into_iter().find(|p| p.raft_id == request.raft_id);
+            match &known {
+                // It was interrupted and came back elsewhere; that it is the same one was checked.
+                Some(peer) if peer.addr != request.addr => {
+                    let moved = BTreeMap::from([(request.raft_id, member)]);
+                    self.change(ChangeMembers::SetNodes(moved), true).await?;
+                }
+                Some(_) => {}
+                None => {
+                    let learner = self.node.raft.add_learner(request.raft_id, member, false);
+                    let added = tokio::time::timeout(CHANGE_TIMEOUT, learner).await.map_err(|_| MembershipError::NoQuorum)?;
+                    added.map_err(raft_error)?;
+                }
+            }
+            known
+        };
+        // Not in turn: one that is slow, or died on its way, must not hold up the others.
         if !known.is_some_and(|p| p.voter) {
-            let learner = self.node.raft.add_learner(request.raft_id, member, true);
-            match tokio::time::timeout(CATCH_UP_TIMEOUT, learner).await {
-                Err(_) => return Err(MembershipError::Slow),
-                Ok(result) => result.map_err(raft_error)?,
-            };
+            self.until_caught_up(request.raft_id).await?;
+        }
+        let _turn = self.one_at_a_time.lock().await;
+        self.check_wanted(request.node_id)?;
+        if !self.store.peers().iter().any(|p| p.raft_id == request.raft_id && p.voter) {
             self.change(ChangeMembers::AddVoterIds(BTreeSet::from([request.raft_id])), true).await?;
         }
-        self.record(request.node_id, Some((request.raft_id, &request.addr)), now).await
+        let (id, addr) = (request.raft_id, &request.addr);
+        self.record(request.node_id, now, |node| {
+            node.raft_id = Some(id);
+            node.manager_addr = Some(addr.clone());
+            node.role = Role::Manager;
+        })
+        .await
+    }
+
+    /// This member leads, and the node is in the cluster and is to be a manager.
+    fn check_wanted(&self, node_id: NodeId) -> Result<(), MembershipError> {
+        self.require_leadership()?;
+        match self.store.state().node(node_id) {
+            None => Err(MembershipError::UnknownNode(node_id)),
+            Some(node) if node.api.spec.role == Role::Worker => Err(MembershipError::NotWanted(node_id)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Waits until the learner lags by little.
+    async fn until_caught_up(&self, raft_id: u64) -> Result<(), MembershipError> {
+        let mut metrics = self.node.raft.metrics();
+        let known = metrics.wait_for(|m| {
+            let has = m.replication.as_ref().and_then(|all| all.get(&raft_id)).copied().flatten().map_or(0, |log| log.index);
+            m.state != ServerState::Leader || (has > 0 && has + CATCH_UP_LAG_MAX >= m.last_log_index.unwrap_or(0))
+        });
+        match tokio::time::timeout(CATCH_UP_TIMEOUT, known).await {
+            Err(_) => Err(MembershipError::Slow),
+            Ok(Err(_)) => Err(MembershipError::Raft("consensus stopped".into())),
+            Ok(Ok(metrics)) if metrics.state != ServerState::Leader => Err(MembershipError::NotLeader(None)),
+            Ok(Ok(_)) => Ok(()),
+        }
     }
 
     /// Takes a manager out of the group. The node stays in the cluster, as a worker as far as Raft is concerned.
@@ -132,44 +183,73 @@ impl Membership {
             check_rest(&peers, &ids)?;
             // Recorded first: after a leader took itself out it can record nothing any more. If this ends between the two, the
             // next leader goes on from the record.
-            self.record(node_id, None, now).await?;
+            self.record(node_id, now, |node| {
+                (node.raft_id, node.manager_addr) = (None, None);
+                (node.role, node.api.spec.role) = (Role::Worker, Role::Worker);
+            })
+            .await?;
             self.remove(ids).await?;
         }
         Ok(())
     }
 
-    /// While this member leads: takes out members whose node is gone or recorded as a worker, which is what a leave that was
-    /// interrupted leaves behind. Runs until consensus stops.
+    /// While this member leads: follows what the operator wants of the nodes' roles, and takes out members whose node is gone or
+    /// left. Goes on with whatever an earlier leader was interrupted in. Runs until consensus stops.
     pub async fn keep_in_step(self) {
         let mut leadership = self.store.leadership();
         loop {
             if leadership.wait_for(crate::store::Leadership::is_own).await.is_err() {
                 return;
             }
-            if let Err(error) = self.repair().await {
-                tracing::warn!(error = crate::chain(&error), "could not take out a manager that left");
+            // Before the look, so that no change falls between.
+            let mut events = self.store.subscribe();
+            let pause = if self.follow_roles().await { LOOK_EVERY } else { RETRY_EVERY };
+            // Both are cancel-safe. After a failure the pause is kept: whatever was in the way needs time.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = role_changed(&mut events), if pause == LOOK_EVERY => {}
             }
-            tokio::time::sleep(REPAIR_EVERY).await;
         }
     }
 
-    async fn repair(&self) -> Result<(), MembershipError> {
-        let _turn = self.one_at_a_time.lock().await;
-        if self.require_leadership().is_err() {
-            return Ok(());
+    /// Does what [`roles::plan`] says. Whether all of it was done.
+    async fn follow_roles(&self) -> bool {
+        let mut all_done = true;
+        for step in roles::plan(&self.store.state(), &self.store.peers()) {
+            let _turn = self.one_at_a_time.lock().await;
+            if self.require_leadership().is_err() {
+                return false;
+            }
+            // Others had their turn meanwhile: only what is still to be done is.
+            if !roles::plan(&self.store.state(), &self.store.peers()).contains(&step) {
+                continue;
+            }
+            tracing::info!(?step, "bringing the managers in step with the roles");
+            if let Err(error) = self.take_step(&step).await {
+                tracing::warn!(?step, error = crate::chain(&error), "could not bring the managers in step with the roles yet");
+                all_done = false;
+            }
         }
-        let (peers, state) = (self.store.peers(), self.store.state());
-        let stale = |p: &&Peer| match state.node(p.node_id) {
-            None => state.cluster().is_some(),
-            Some(node) => node.role == Role::Worker && node.api.spec.role == Role::Worker,
+        all_done
+    }
+
+    async fn take_step(&self, step: &Step) -> Result<(), MembershipError> {
+        let now = Timestamp::from_system(std::time::SystemTime::now());
+        let demote = |node: &mut Node| {
+            (node.raft_id, node.manager_addr) = (None, None);
+            node.role = Role::Worker;
         };
-        let ids: BTreeSet<u64> = peers.iter().filter(stale).map(|p| p.raft_id).collect();
-        if ids.is_empty() {
-            return Ok(());
+        match step {
+            Step::Promote(node) => self.record(*node, now, |node| node.role = Role::Manager).await,
+            Step::Demote(node) => self.record(*node, now, demote).await,
+            Step::TakeOut { node, ids } => {
+                check_rest(&self.store.peers(), ids)?;
+                self.remove(ids.clone()).await?;
+                // One that took itself out can record nothing any more; the next leader does.
+                let is_manager = self.store.state().node(*node).is_some_and(|n| n.role == Role::Manager);
+                if is_manager && !ids.contains(&self.node.raft_id) { self.record(*node, now, demote).await } else { Ok(()) }
+            }
         }
-        check_rest(&peers, &ids)?;
-        tracing::info!(?ids, "taking out managers that left");
-        self.remove(ids).await
     }
 
     fn require_leadership(&self) -> Result<(), MembershipError> {
@@ -217,16 +297,19 @@ impl Membership {
         changed.map(|_| ()).map_err(raft_error)
     }
 
-    /// Writes into the node object whether and where it is a manager.
-    async fn record(&self, node_id: NodeId, manager: Option<(u64, &str)>, now: Timestamp) -> Result<(), MembershipError> {
+    /// Writes into the node object what it is as a manager.
+    async fn record(&self, node_id: NodeId, now: Timestamp, change: impl Fn(&mut Node)) -> Result<(), MembershipError> {
         for _ in 0..RECORD_TRIES_MAX {
             let state = self.store.state();
-            let Some(node) = state.node(node_id) else { return Err(MembershipError::UnknownNode(node_id)) };
-            let mut node = (**node).clone();
-            node.raft_id = manager.map(|(id, _)| id);
-            node.manager_addr = manager.map(|(_, addr)| addr.to_owned());
-            node.role = if manager.is_some() { Role::Manager } else { Role::Worker };
-            node.api.spec.role = node.role;
+            let Some(stored) = state.node(node_id) else { return Err(MembershipError::UnknownNode(node_id)) };
+            let mut node = (**stored).clone();
+            change(&mut node);
+            if node == **stored {
+                return Ok(());
+            }
+            if node.api.spec != stored.api.spec {
+                node.spec_version = Version::default();
+            }
             node.api.updated_at = now;
             let change = Change::update(Object::Node(Arc::new(node)));
             match self.store.propose(Batch { by: Actor::Operator, guards: vec![], changes: vec![change] }).await {
@@ -236,6 +319,23 @@ impl Membership {
             }
         }
         Err(MembershipError::Raft(format!("node {node_id} kept changing")))
+    }
+}
+
+/// Ends when a node appears, vanishes, or has another role, wanted or actual; also when changes were missed.
+async fn role_changed(events: &mut broadcast::Receiver<Arc<Committed>>) {
+    let roles = |object: &Option<Object>| match object {
+        Some(Object::Node(node)) => Some((node.api.spec.role, node.role)),
+        _ => None,
+    };
+    let is_news = |event: &Event| matches!(event.key, Key::Node(_)) && roles(&event.old) != roles(&event.new);
+    loop {
+        match events.recv().await {
+            Ok(committed) if !committed.replaced && !committed.events.iter().any(is_news) => {}
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // Consensus stops; whoever waits for leadership is told.
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
     }
 }
 

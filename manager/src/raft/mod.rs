@@ -11,6 +11,7 @@ pub mod membership;
 pub mod network;
 pub mod node;
 pub mod proposer;
+mod roles;
 pub mod routes;
 pub mod state_machine;
 

@@ -19,6 +19,8 @@ pub const QUORUM_TIMEOUT: Duration = Duration::from_secs(8);
 const QUORUM_LOST_AFTER_MS: u64 = 3_000;
 /// A learner that lags by no more entries than this is made a voter.
 const CATCH_UP_LAG_MAX: u64 = 100;
+/// A member that has known no leader for this time asks whether it still is one. Longer than any election takes.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 /// A manager without contact to its leader asks for the read index again after this pause.
 const READ_INDEX_RETRY: Duration = Duration::from_millis(100);
 
@@ -154,6 +156,41 @@ impl RaftNode {
             membership.membership().get_node(&self.raft_id).is_some() && m.last_applied >= *membership.log_id()
         });
         known.await.map(|_| ()).map_err(|_| OpenError::Raft("consensus stopped".into()))
+    }
+
+    /// Ends when the group, as its leader says, has no member of this id any more. A member that was taken out while it could
+    /// not be reached is told by nobody, so it asks whenever it has known no leader for a while.
+    pub async fn forgotten(&self) {
+        let mut leadership = self.store.leadership();
+        loop {
+            let led = tokio::time::timeout(FORGOTTEN_AFTER, leadership.wait_for(|l| *l != Leadership::None)).await;
+            match led.map(|led| led.map(|_| ())) {
+                Ok(Ok(())) => {
+                    // Until there is none again. With consensus gone there is nothing to ask for.
+                    if leadership.wait_for(|l| *l == Leadership::None).await.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => {
+                    if self.is_forgotten().await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn is_forgotten(&self) -> bool {
+        for peer in self.store.peers().into_iter().filter(|p| p.raft_id != self.raft_id) {
+            let asked = self.peers.call::<_, bool>(&peer.addr, "/raft/is-member", &self.raft_id);
+            match tokio::time::timeout(QUORUM_TIMEOUT, asked).await {
+                Ok(Ok(is_member)) => return !is_member,
+                Ok(Err(error)) => tracing::debug!(%error, "a manager does not say whether this one is a member"),
+                Err(_) => tracing::debug!(addr = peer.addr, "a manager did not say in time whether this one is a member"),
+            }
+        }
+        false
     }
 
     /// Ends when the member cannot go on: its log failed, or consensus stopped by itself. With the reason.

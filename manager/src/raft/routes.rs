@@ -71,6 +71,17 @@ pub async fn hello(Held(held): Held<RaftRoutes>, Msgpack(()): Msgpack<()>) -> Ms
     Msgpack(Hello { node_id: held.node_id, raft_id: held.node.raft_id })
 }
 
+/// `POST /raft/is-member`: whether the group still has a member of this id. Members that nobody told of their end ask for it.
+///
+/// # Errors
+/// 503 when this manager does not lead, or no majority confirms that it does.
+pub async fn is_member(Held(held): Held<RaftRoutes>, Msgpack(raft_id): Msgpack<u64>) -> Result<Msgpack<bool>, CallError> {
+    let index = leader_read_index(&held.node.raft).await;
+    let unknown = |e: &dyn std::fmt::Display| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string());
+    held.node.store().applied(index.map_err(|e| unknown(&e))?).await.map_err(|e| unknown(&e))?;
+    Ok(Msgpack(held.node.store().peers().iter().any(|peer| peer.raft_id == raft_id)))
+}
+
 /// `POST /raft/join`: a node with a manager's certificate asks for itself. Answers with the address it was recorded at.
 ///
 /// # Errors
@@ -119,9 +130,11 @@ fn membership_status(error: MembershipError) -> CallError {
         MembershipError::NotLeader(_) => StatusCode::MISDIRECTED_REQUEST,
         MembershipError::UnknownNode(_) => StatusCode::NOT_FOUND,
         MembershipError::NoAnswer { .. } | MembershipError::LastManager | MembershipError::LosesQuorum => StatusCode::BAD_REQUEST,
-        MembershipError::Slow | MembershipError::NoQuorum | MembershipError::Raft(_) | MembershipError::Record(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        MembershipError::Slow
+        | MembershipError::NotWanted(_)
+        | MembershipError::NoQuorum
+        | MembershipError::Raft(_)
+        | MembershipError::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let leader = match &error {
         MembershipError::NotLeader(leader) => leader.as_ref().map(|l| l.addr.clone()),

@@ -63,7 +63,6 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
         (&["config", "inspect", "x"], "config"),
         (&["service", "logs", "web"], "logs"),
         (&["swarm", "update", "--autolock"], "--autolock"),
-        (&["node", "promote", "h2"], "promoting"),
     ] {
         told(scene, scene.cluster.docker(1, args)?, named)?;
     }

@@ -58,6 +58,8 @@ pub(crate) struct Member {
     manager: Option<RunningManager>,
     /// The manager said that it is no member; none is started before a renewal has told what this node is.
     awaits_role: bool,
+    /// The state of a former manager is still to be removed; none is started on it.
+    is_unwiped: bool,
     task_defaults: TaskDefaults,
     renewal: JoinHandle<()>,
     session: Option<(JoinHandle<()>, CancellationToken)>,
@@ -128,6 +130,7 @@ impl Member {
             },
             manager,
             awaits_role: false,
+            is_unwiped: false,
             task_defaults: TaskDefaults::default(),
             renewal: tokio::spawn(renewal.run()),
             session: None,
@@ -351,16 +354,20 @@ impl Member {
             && let Some(manager) = self.manager.take()
         {
             manager.stop(Stop::WithManager).await;
-            if let Err(error) = self.host.paths.wipe_manager() {
-                tracing::error!(%error, "the state of the former manager could not be removed");
-            }
+            self.is_unwiped = true;
             self.own.send_replace(Vec::new());
             if is_refused {
                 self.awaits_role = true;
                 self.wish.send_modify(|wish| wish.forced += 1);
             }
         }
-        if is_wanted && self.manager.is_none() && !self.awaits_role {
+        if self.is_unwiped {
+            match self.host.paths.wipe_manager() {
+                Ok(()) => self.is_unwiped = false,
+                Err(error) => tracing::error!(%error, "the state of the former manager could not be removed"),
+            }
+        }
+        if is_wanted && self.manager.is_none() && !self.awaits_role && !self.is_unwiped {
             let others = self.record.managers.iter().filter(|manager| manager.node_id != self.node_id);
             let start = Start::Join(others.map(|manager| manager.addr.clone()).collect());
             self.manager = Some(RunningManager::start(manager_command(&self.host, &self.record, start)));
