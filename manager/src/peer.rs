@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsConnector;
 
 /// A dial takes no longer, or the peer counts as unreachable. A silent host costs this once per attempt.
@@ -25,6 +25,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// A probe without an answer for this long ends the connection.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An answer that arrived before its connection ended is given out within this time.
+const ENDED_GRACE: Duration = Duration::from_millis(500);
 
 /// Why a call to another manager failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +83,24 @@ impl PeerError {
 
 /// A connection, made or being made. Dialling goes on when those who wait for it give up: Raft's calls have less patience
 /// than a handshake on a busy machine takes.
-type Connection = Shared<BoxFuture<'static, Result<SendRequest<Body>, Arc<std::io::Error>>>>;
+type Connection = Shared<BoxFuture<'static, Result<Link, Arc<std::io::Error>>>>;
+
+/// A connection that was made.
+#[derive(Clone)]
+struct Link {
+    sender: SendRequest<Body>,
+    /// Its sender is dropped with the task that drives the connection.
+    ended: watch::Receiver<()>,
+}
+
+impl Link {
+    /// Ends some time after the connection has, when an answer that had arrived has been given out.
+    async fn over(&mut self) {
+        // Nothing is ever sent, so this waits for the sender to go.
+        while self.ended.changed().await.is_ok() {}
+        tokio::time::sleep(ENDED_GRACE).await;
+    }
+}
 
 /// When each address was last heard from or last failed; tells reachability.
 type Heard = Arc<Mutex<HashMap<String, (Instant, bool)>>>;
@@ -154,8 +174,20 @@ impl Peers {
         *request.uri_mut() = uri.parse::<Uri>().map_err(|e| PeerError::Codec { addr: addr.to_owned(), source: Box::new(e) })?;
         let mut is_retry = false;
         loop {
-            let mut sender = self.connection(addr).await?;
-            let mut error = match sender.try_send_request(request).await {
+            let mut link = self.connection(addr).await?;
+            let sent = link.sender.try_send_request(request);
+            // A request that is handed over in the very moment in which the connection ends stays in hyper's queue for as long as
+            // there are senders, unread and unanswered, and one is kept here. Seen with peers that refuse our certificate,
+            // which a client learns only after its side of the handshake.
+            let sent = tokio::select! {
+                biased;
+                sent = sent => sent,
+                () = link.over() => {
+                    let source = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+                    return Err(PeerError::Http { addr: addr.to_owned(), source: Box::new(source) });
+                }
+            };
+            let mut error = match sent {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -173,12 +205,12 @@ impl Peers {
     }
 
     /// The shared connection, or a new one. Only one dial per address runs at a time.
-    async fn connection(&self, addr: &str) -> Result<SendRequest<Body>, PeerError> {
+    async fn connection(&self, addr: &str) -> Result<Link, PeerError> {
         let connection = {
             let mut connections = self.connections.lock().expect("nothing panics while holding it");
             let usable = connections.get(addr).filter(|c| match c.peek() {
                 None => true,
-                Some(Ok(sender)) => !sender.is_closed(),
+                Some(Ok(link)) => !link.sender.is_closed() && link.ended.has_changed().is_ok(),
                 Some(Err(_)) => false,
             });
             match usable {
@@ -212,7 +244,7 @@ fn note(heard: &Heard, addr: &str, answered: bool) {
     heard.lock().expect("nothing panics while holding it").insert(addr.to_owned(), (Instant::now(), answered));
 }
 
-async fn dial(addr: &str, tls: Arc<ClientConfig>) -> std::io::Result<SendRequest<Body>> {
+async fn dial(addr: &str, tls: Arc<ClientConfig>) -> std::io::Result<Link> {
     let tcp = TcpStream::connect(addr).await?;
     tcp.set_nodelay(true)?;
     let stream = TlsConnector::from(tls).connect(swarm_pki::manager_server_name(), tcp).await?;
@@ -226,12 +258,14 @@ async fn dial(addr: &str, tls: Arc<ClientConfig>) -> std::io::Result<SendRequest
         .await
         .map_err(std::io::Error::other)?;
     let addr = addr.to_owned();
+    let (driven, ended) = watch::channel(());
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%addr, %error, "connection to a manager ended");
         }
+        drop(driven);
     });
-    Ok(sender)
+    Ok(Link { sender, ended })
 }
 
 /// The text of an error answer: the `message` of a JSON body, else the body itself.

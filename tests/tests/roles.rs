@@ -84,7 +84,10 @@ fn the_leader_is_demoted(cluster: &Cluster) -> Result<()> {
     ensure!(!id.is_empty());
     cluster.wait_running("after", 2, SOON)?;
     remove_service(cluster, others[1], "after")?;
-    prints(cluster.swarm(others[0], &["node", "promote", &format!("h{leads}")])?, &format!("Node h{leads} promoted to a manager in the swarm."))?;
+    prints(
+        cluster.swarm(others[0], &["node", "promote", &format!("h{leads}")])?,
+        &format!("Node h{leads} promoted to a manager in the swarm."),
+    )?;
     are_managers(cluster, &[1, 2, 3])?;
     untouched(cluster)
 }
