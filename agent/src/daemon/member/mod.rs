@@ -58,6 +58,8 @@ pub(crate) struct Member {
     manager: Option<RunningManager>,
     /// The manager said that it is no member; none is started before a renewal has told what this node is.
     awaits_role: bool,
+    /// Of a demotion that was interrupted a manager may still run: the certificate is replaced first, then the manager goes.
+    has_left_over: bool,
     /// The state of a former manager is still to be removed; none is started on it.
     is_unwiped: bool,
     task_defaults: TaskDefaults,
@@ -87,6 +89,7 @@ impl Member {
         manager: Option<RunningManager>,
     ) -> Self {
         let certificates = CertStore::new(&host.paths.state_dir);
+        let has_left_over = role_of(stored.credentials.identity().role) == Role::Worker;
         let identity = Arc::new(LiveIdentity::new(stored.credentials));
         let (roots, roots_news) = watch::channel(stored.roots);
         let roots = Arc::new(roots);
@@ -130,6 +133,7 @@ impl Member {
             },
             manager,
             awaits_role: false,
+            has_left_over,
             is_unwiped: false,
             task_defaults: TaskDefaults::default(),
             renewal: tokio::spawn(renewal.run()),
@@ -170,6 +174,13 @@ impl Member {
         self.take_renewal().await;
         self.ensure_manager().await;
         self.tell_description().await;
+        // Last: it takes seconds, and the session needs all of the above.
+        if self.has_left_over {
+            stop_left_over_manager(&self.host).await;
+            self.has_left_over = false;
+            self.is_unwiped = true;
+            self.wipe_manager();
+        }
         if self.is_ready_now() {
             self.was_ready = true;
         }
@@ -361,19 +372,24 @@ impl Member {
                 self.wish.send_modify(|wish| wish.forced += 1);
             }
         }
-        if self.is_unwiped {
-            match self.host.paths.wipe_manager() {
-                Ok(()) => self.is_unwiped = false,
-                Err(error) => tracing::error!(%error, "the state of the former manager could not be removed"),
-            }
-        }
-        if is_wanted && self.manager.is_none() && !self.awaits_role && !self.is_unwiped {
+        self.wipe_manager();
+        if is_wanted && self.manager.is_none() && !self.awaits_role && !self.has_left_over && !self.is_unwiped {
             let others = self.record.managers.iter().filter(|manager| manager.node_id != self.node_id);
             let start = Start::Join(others.map(|manager| manager.addr.clone()).collect());
             self.manager = Some(RunningManager::start(manager_command(&self.host, &self.record, start)));
         }
         if self.manager.is_some() && self.own.borrow().is_empty() {
             self.own.send_replace(own_addresses(&self.record, &interfaces().unwrap_or_default()));
+        }
+    }
+
+    /// Removes the state of a former manager that has stopped; tried again when it fails. A later promotion must not find it.
+    fn wipe_manager(&mut self) {
+        if self.is_unwiped {
+            match self.host.paths.wipe_manager() {
+                Ok(()) => self.is_unwiped = false,
+                Err(error) => tracing::error!(%error, "the state of the former manager could not be removed"),
+            }
         }
     }
 

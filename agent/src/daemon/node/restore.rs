@@ -36,12 +36,6 @@ pub(crate) async fn restore(host: &NodeContextOfHost) -> Result<State, NodeStart
         (Found::Member(record), Some(stored), Some(node_id)) => {
             RecordFile::new(&host.paths.state_dir).save(&record)?;
             tracing::info!(node = %node_id, "this host is in a swarm");
-            if role_of(stored.credentials.identity().role) == Role::Worker {
-                // Of a demotion that was interrupted: the certificate is replaced first, then the manager goes. Its state must
-                // not be found by a later promotion.
-                stop_left_over_manager(host).await;
-                host.paths.wipe_manager().map_err(|error| NodeStartError::Wipe(error.to_string()))?;
-            }
             Ok(State::Member(Box::new(Member::start(host.clone(), record, node_id, stored, None))))
         }
         (Found::Member(record) | Found::Broken(record), ..) => {
