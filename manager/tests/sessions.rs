@@ -137,7 +137,7 @@ impl Agent {
         let response = world.dispatcher.session(identity, "127.0.0.1:1".parse().expect("an address"), body).await;
         let agent = Self { frames: Some(frames), answers: response.into_body().into_data_stream(), decoder: FrameDecoder::default() };
         let description = NodeDescription { hostname: "h1".into(), ..NodeDescription::default() };
-        let hello = Hello { protocol: PROTOCOL, node_id: hello, description, generation: Generation(generation) };
+        let hello = Hello { protocol: PROTOCOL, node_id: hello, description, generation: Generation(generation), data_path_addr: None };
         agent.say(FromAgent::Hello(Box::new(hello))).await;
         agent
     }

@@ -90,7 +90,7 @@ impl Machine {
     /// node orders.
     #[must_use]
     pub fn start(node_id: NodeId, description: NodeDescription, held: Generation, orders: Generation) -> (Self, Effect) {
-        let hello = Hello { protocol: PROTOCOL, node_id, description: description.clone(), generation: held };
+        let hello = Hello { protocol: PROTOCOL, node_id, description: description.clone(), generation: held, data_path_addr: None };
         let machine = Self { phase: Phase::AwaitingWelcome, orders, batch: None, next_seq: 1, has_news: false, description };
         (machine, Effect::Send(FromAgent::Hello(Box::new(hello))))
     }

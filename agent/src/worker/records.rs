@@ -15,8 +15,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use swarm_session::{AgentView, AssignedTask, Generation, SharedSpec};
-use swarm_types::{NodeId, SpecId, TaskId};
+use swarm_session::{
+    AgentView, AssignedTask, Generation, NetworkEndpoint, NetworkService, NetworkTable, NetworkView, NodeNetwork, SharedSpec,
+};
+use swarm_types::{NetworkId, NodeId, SpecId, TaskId};
 
 /// Longest time that a change is only in memory. A crash in between loses what can be found again.
 pub(super) const FLUSH_EVERY: Duration = Duration::from_millis(200);
@@ -79,6 +81,12 @@ const GENERATION: &str = "generation";
 const SPEC: &str = "spec/";
 const TASK: &str = "task/";
 const RECORD: &str = "record/";
+/// A network, without what is on it.
+const NETWORK: &str = "network/";
+const ENDPOINT: &str = "endpoint/";
+const SERVICE: &str = "service/";
+const DATA_PATH_NODES: &str = "data-path-nodes";
+const DATA_PATH_PORT: &str = "data-path-port";
 
 impl Records {
     /// Records of a worker that is never restarted: nothing is kept.
@@ -150,6 +158,7 @@ impl Records {
                 batch.insert(task_key(*id).as_bytes(), encode(task)?);
             }
         }
+        save_networks(&mut batch, &old.networks, &new.networks)?;
         batch.insert(GENERATION, encode(&new.generation)?);
         Ok(db.apply_batch(batch)?)
     }
@@ -204,6 +213,7 @@ impl Disk {
             generation: self.value::<Generation>(GENERATION)?.unwrap_or_default(),
             specs: self.values::<Arc<SharedSpec>>(SPEC)?.map(|s| (s.id, s)).collect(),
             tasks: self.values::<AssignedTask>(TASK)?.map(|t| (t.id, t)).collect(),
+            networks: self.load_networks()?,
         };
         if let Some(task) = view.tasks.values().find(|task| !view.specs.contains_key(&task.spec)) {
             return Err(Unreadable::Broken(format!("the template of task {} is missing", task.id)));
@@ -218,6 +228,27 @@ impl Disk {
         Ok(Found { view, records, node: self.value(NODE)? })
     }
 
+    fn load_networks(&self) -> Result<NetworkView, Unreadable> {
+        let mut tables: BTreeMap<NetworkId, NetworkTable> = self
+            .values::<NodeNetwork>(NETWORK)?
+            .map(|network| (network.id, NetworkTable { network, endpoints: BTreeMap::new(), services: BTreeMap::new() }))
+            .collect();
+        let lost = |id| Unreadable::Broken(format!("network {id} is missing"));
+        for endpoint in self.values::<NetworkEndpoint>(ENDPOINT)? {
+            let table = tables.get_mut(&endpoint.network).ok_or_else(|| lost(endpoint.network))?;
+            table.endpoints.insert(endpoint.task, endpoint);
+        }
+        for service in self.values::<NetworkService>(SERVICE)? {
+            let table = tables.get_mut(&service.network).ok_or_else(|| lost(service.network))?;
+            table.services.insert(service.service, service);
+        }
+        Ok(NetworkView {
+            tables: tables.into_iter().map(|(id, table)| (id, Arc::new(table))).collect(),
+            nodes: self.value(DATA_PATH_NODES)?.unwrap_or_default(),
+            data_path_port: self.value(DATA_PATH_PORT)?.unwrap_or_default(),
+        })
+    }
+
     fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Unreadable> {
         self.db.get(key)?.map(|value| decode(&value)).transpose()
     }
@@ -226,6 +257,48 @@ impl Disk {
         let values: Result<Vec<T>, Unreadable> = self.db.scan_prefix(prefix).values().map(|value| decode(&value?)).collect();
         values.map(Vec::into_iter)
     }
+}
+
+/// Writes what changed of the networks: tables that are the same allocation are not looked into.
+fn save_networks(batch: &mut sled::Batch, old: &NetworkView, new: &NetworkView) -> Result<(), RecordsError> {
+    for id in old.tables.keys().chain(new.tables.keys()) {
+        let (before, after) = (old.tables.get(id), new.tables.get(id));
+        if before.zip(after).is_some_and(|(a, b)| Arc::ptr_eq(a, b)) {
+            continue;
+        }
+        let network = |table: Option<&Arc<NetworkTable>>| table.map(|t| (*id, t.network.clone())).into_iter().collect();
+        save_map(batch, &network(before), &network(after), |id| format!("{NETWORK}{id}"))?;
+        let empty = BTreeMap::new();
+        let of = |table| Option::<&Arc<NetworkTable>>::map_or(table, &empty, |t| &t.endpoints);
+        save_map(batch, of(before), of(after), |task| format!("{ENDPOINT}{id}/{task}"))?;
+        let empty = BTreeMap::new();
+        let of = |table| Option::<&Arc<NetworkTable>>::map_or(table, &empty, |t| &t.services);
+        save_map(batch, of(before), of(after), |service| format!("{SERVICE}{id}/{service}"))?;
+    }
+    if !Arc::ptr_eq(&old.nodes, &new.nodes) {
+        batch.insert(DATA_PATH_NODES, encode(&new.nodes)?);
+    }
+    if old.data_path_port != new.data_path_port {
+        batch.insert(DATA_PATH_PORT, encode(&new.data_path_port)?);
+    }
+    Ok(())
+}
+
+fn save_map<K: Ord, V: Serialize + PartialEq>(
+    batch: &mut sled::Batch,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    key: impl Fn(&K) -> String,
+) -> Result<(), RecordsError> {
+    for gone in old.keys().filter(|k| !new.contains_key(k)) {
+        batch.remove(key(gone).as_bytes());
+    }
+    for (id, value) in new {
+        if old.get(id) != Some(value) {
+            batch.insert(key(id).as_bytes(), encode(value)?);
+        }
+    }
+    Ok(())
 }
 
 fn spec_key(id: SpecId) -> String {

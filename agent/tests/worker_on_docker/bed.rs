@@ -80,7 +80,7 @@ impl Bed {
 
     pub(crate) async fn assign(&mut self, specs: Vec<SharedSpec>, tasks: Vec<AssignedTask>) {
         self.generation += 1;
-        let assign = Assign { from: None, generation: Generation(self.generation), specs, tasks, removed: vec![], specs_removed: vec![] };
+        let assign = Assign { from: None, generation: Generation(self.generation), specs, tasks, removed: vec![], specs_removed: vec![], networks: swarm_session::NetworkOrders::default() };
         self.worker.assign(assign).await.expect("taken");
     }
 
@@ -204,6 +204,7 @@ pub(crate) fn task(spec: &SharedSpec, n: u8) -> AssignedTask {
         slot: n.into(),
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
+        attachments: vec![],
     }
 }
 

@@ -122,5 +122,7 @@ fn node(id: NodeId) -> Node {
         certificate_until: Timestamp::default(),
         state_since: Timestamp::default(),
         spec_version: Version::default(),
+        data_path_index: 0,
+        data_path_addr: None,
     }
 }

@@ -228,6 +228,7 @@ impl<'w, 'a> Work<'w, 'a> {
             running_since: None,
             generic_resources: Vec::new(),
             job_iteration: None,
+            attachments: Vec::new(),
         };
         finish(&mut task);
         if task.start_after.is_some() || task.start_behind.is_some() {

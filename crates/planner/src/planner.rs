@@ -87,6 +87,7 @@ impl Planner {
                     self.marks.all |= old.orchestration != new.orchestration || old.task_defaults != new.task_defaults;
                 }
                 (Key::Cluster, ..) => self.marks.all = true,
+                (Key::Network(_), ..) => {}
             }
         }
         // Last: tasks that went in the same entry still had to be weighed.

@@ -29,5 +29,7 @@ pub(crate) fn node(id: NodeId, hostname: &str) -> Node {
         certificate_until: Timestamp::default(),
         state_since: Timestamp::default(),
         spec_version: Version::default(),
+        data_path_index: 0,
+        data_path_addr: None,
     }
 }

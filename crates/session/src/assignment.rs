@@ -1,9 +1,9 @@
 //! The agent's side of assignments: a set of tasks and templates that only moves forward in generations.
 
-use crate::{Assign, AssignedTask, Generation, SharedSpec};
+use crate::{Assign, AssignedTask, Generation, NetworkView, NetworksApplied, SharedSpec};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use swarm_types::{SpecId, TaskId};
+use swarm_types::{NetworkId, SpecId, TaskId};
 
 /// An assignment that cannot be taken. The agent closes the session and asks for a complete set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,12 @@ pub enum AssignmentError {
         /// The template.
         spec: SpecId,
     },
+    /// An endpoint or a service is on a network that was never sent.
+    #[error("something is on the unknown network {network}")]
+    UnknownNetwork {
+        /// The network.
+        network: NetworkId,
+    },
 }
 
 /// What applying an assignment changed.
@@ -41,9 +47,11 @@ pub struct Applied {
     pub changed: Vec<TaskId>,
     /// Tasks to stop and forget.
     pub removed: Vec<TaskId>,
+    /// What changed on networks.
+    pub networks: NetworksApplied,
 }
 
-/// Everything a node was told about tasks. It is persisted by the agent and is all it needs to go on without managers.
+/// Everything a node was told about tasks and networks. It is persisted by the agent and is all it needs to go on without managers.
 ///
 /// Invariants: every task's template is in `specs`; `generation` never falls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +62,9 @@ pub struct AgentView {
     pub specs: BTreeMap<SpecId, Arc<SharedSpec>>,
     /// Tasks by id.
     pub tasks: BTreeMap<TaskId, AssignedTask>,
+    /// The networks it needs and what is on them.
+    #[serde(default)]
+    pub networks: NetworkView,
 }
 
 impl AgentView {
@@ -76,7 +87,10 @@ impl AgentView {
                 return Err(AssignmentError::UnknownSpec { task: task.id, spec: task.spec });
             }
         }
-        let mut applied = Applied::default();
+        if let Some(network) = self.networks.unknown_network(&assign.networks, complete) {
+            return Err(AssignmentError::UnknownNetwork { network });
+        }
+        let mut applied = Applied { networks: self.networks.apply(assign.networks, complete), ..Applied::default() };
         if complete {
             let kept: std::collections::BTreeSet<TaskId> = assign.tasks.iter().map(|t| t.id).collect();
             applied.removed = self.tasks.keys().filter(|id| !kept.contains(id)).copied().collect();
@@ -107,6 +121,7 @@ impl AgentView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NetworkOrders;
     use swarm_types::{TaskSpec, TaskState};
 
     fn spec(n: u8) -> SharedSpec {
@@ -127,12 +142,13 @@ mod tests {
             slot: 1,
             desired_state,
             recorded_state: TaskState::Assigned,
+            attachments: vec![],
         }
     }
 
     fn assign(from: Option<u64>, to: u64, tasks: Vec<AssignedTask>, removed: Vec<TaskId>) -> Assign {
         let specs = if from.is_none() { vec![spec(1)] } else { vec![] };
-        Assign { from: from.map(Generation), generation: Generation(to), specs, tasks, removed, specs_removed: vec![] }
+        Assign { from: from.map(Generation), generation: Generation(to), specs, tasks, removed, specs_removed: vec![], networks: NetworkOrders::default() }
     }
 
     #[test]

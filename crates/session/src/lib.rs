@@ -12,7 +12,11 @@
 pub mod assignment;
 pub mod frame;
 pub mod message;
+pub mod network;
 
 pub use assignment::{AgentView, Applied, AssignmentError};
 pub use frame::{FRAME_BYTES_MAX, FrameDecoder, FrameError, encode};
 pub use message::*;
+pub use network::{
+    DataPathNode, NetworkEndpoint, NetworkOrders, NetworkService, NetworkTable, NetworkView, NetworksApplied, NodeNetwork, TaskAttachment,
+};

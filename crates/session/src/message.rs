@@ -45,6 +45,9 @@ pub struct Hello {
     pub description: NodeDescription,
     /// The newest generation the agent has taken; zero at first.
     pub generation: Generation,
+    /// Where the host takes VXLAN packets, if that is not the address it connects from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_path_addr: Option<std::net::IpAddr>,
 }
 
 /// The newest status of one task.
@@ -126,6 +129,9 @@ pub struct Assign {
     pub removed: Vec<TaskId>,
     /// Templates that no task of the node uses any more.
     pub specs_removed: Vec<SpecId>,
+    /// What changed on the networks that the node needs.
+    #[serde(default, skip_serializing_if = "crate::NetworkOrders::is_empty")]
+    pub networks: crate::NetworkOrders,
 }
 
 /// A task as its agent needs it.
@@ -141,4 +147,7 @@ pub struct AssignedTask {
     pub desired_state: TaskState,
     /// What the cluster has recorded last, so that an agent that lost its records does not go backwards.
     pub recorded_state: TaskState,
+    /// Its places on cluster networks, in the order of its template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<crate::TaskAttachment>,
 }

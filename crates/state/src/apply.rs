@@ -1,8 +1,8 @@
 //! Applying a log entry: checks what each batch claims, stores it, and tells what changed.
 
-use crate::{Batch, Change, Conflict, Guard, Key, Object, State};
-use std::sync::Arc;
-use swarm_types::{Actor, SpecId, Version};
+use crate::{Batch, Change, Conflict, Guard, Key, Object, Service, State, holds};
+use std::{net::IpAddr, sync::Arc};
+use swarm_types::{Actor, NetworkId, SpecId, Version};
 
 /// One changed object, for those who watch the state.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +80,11 @@ impl State {
                         applied.events.push(Event { key, old, new: None });
                         continue;
                     }
+                    if let Key::Network(id) = key
+                        && self.addresses_of(id).next().is_some()
+                    {
+                        return Err(Conflict::Network(id));
+                    }
                     (key, self.take(key), None)
                 }
             };
@@ -122,10 +127,14 @@ impl State {
                     return Err(Conflict::NameTaken { holder: Key::Service(holder.id) });
                 }
                 self.check_spec(service.current.template)?;
+                self.check_endpoint(service)?;
                 service.previous.as_ref().map_or(Ok(()), |p| self.check_spec(p.template))
             }
             Object::Task(task) => {
                 self.check_spec(task.spec)?;
+                for address in holds::addresses(task) {
+                    self.check_address(address, Key::Task(task.id))?;
+                }
                 let Some(old) = self.tasks.get(&task.id) else { return Ok(()) };
                 let (from, to) = (old.status.state, task.status.state);
                 if from != to && !from.allows(to, by) {
@@ -136,7 +145,29 @@ impl State {
                 }
                 Ok(())
             }
+            Object::Network(network) => match self.network_named(&network.spec.name).filter(|n| n.id != network.id) {
+                Some(holder) => Err(Conflict::NameTaken { holder: Key::Network(holder.id) }),
+                None => Ok(()),
+            },
             Object::Cluster(_) | Object::Node(_) | Object::Spec(_) => Ok(()),
+        }
+    }
+
+    fn check_endpoint(&self, service: &Service) -> Result<(), Conflict> {
+        for (protocol, port) in holds::ports(service) {
+            if let Some(holder) = self.port_holder(protocol, port).filter(|id| *id != service.id) {
+                return Err(Conflict::PortTaken { port, protocol, holder });
+            }
+        }
+        holds::virtual_addresses(service).try_for_each(|address| self.check_address(address, Key::Service(service.id)))
+    }
+
+    fn check_address(&self, (network, address): (NetworkId, IpAddr), holder: Key) -> Result<(), Conflict> {
+        match self.address_holder(network, address) {
+            Some(other) if other != holder => Err(Conflict::AddressTaken { network, address, holder: other }),
+            Some(_) => Ok(()),
+            None if self.networks.contains_key(&network) => Ok(()),
+            None => Err(Conflict::Network(network)),
         }
     }
 
@@ -168,6 +199,10 @@ fn stamped(object: Object, index: u64) -> Object {
         Object::Task(mut t) => {
             Arc::make_mut(&mut t).version = version;
             Object::Task(t)
+        }
+        Object::Network(mut n) => {
+            Arc::make_mut(&mut n).version = version;
+            Object::Network(n)
         }
         Object::Spec(s) => Object::Spec(s),
     }

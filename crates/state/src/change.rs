@@ -1,9 +1,9 @@
 //! What a log entry is made of.
 
-use crate::{Cluster, Node, Service, Task};
+use crate::{Cluster, Network, Node, Service, Task};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use swarm_types::{Actor, NodeId, ServiceId, SharedSpec, SpecId, TaskId, TaskState, Version};
+use swarm_types::{Actor, NetworkId, NodeId, PortProtocol, ServiceId, SharedSpec, SpecId, TaskId, TaskState, Version};
 
 /// One log entry: batches of several proposers, each with a result of its own.
 pub type Entry = Vec<Batch>;
@@ -52,6 +52,8 @@ pub enum Object {
     Task(Arc<Task>),
     /// A task template. Never changes; always put with version zero.
     Spec(Arc<SharedSpec>),
+    /// A cluster network.
+    Network(Arc<Network>),
 }
 
 /// Names an object.
@@ -67,6 +69,8 @@ pub enum Key {
     Task(TaskId),
     /// A task template.
     Spec(SpecId),
+    /// A cluster network.
+    Network(NetworkId),
 }
 
 /// A kind of object.
@@ -82,6 +86,8 @@ pub enum Table {
     Tasks,
     /// Task templates.
     Specs,
+    /// Cluster networks.
+    Networks,
 }
 
 /// What a batch relies on besides the versions of what it changes.
@@ -125,6 +131,29 @@ pub enum Conflict {
         /// State in the batch.
         to: TaskState,
     },
+    /// Another service has the port of the routing mesh.
+    #[error("port '{port}' is already in use by service '{holder}'")]
+    PortTaken {
+        /// The published port.
+        port: u32,
+        /// Its protocol.
+        protocol: PortProtocol,
+        /// Who has it.
+        holder: ServiceId,
+    },
+    /// Another task or service has the address.
+    #[error("address {address} of network {network} is in use")]
+    AddressTaken {
+        /// The network.
+        network: NetworkId,
+        /// The address.
+        address: std::net::IpAddr,
+        /// Who has it.
+        holder: Key,
+    },
+    /// A task or service has an address on a network that is gone, or a network in use would be deleted.
+    #[error("network {0} is missing or in use")]
+    Network(NetworkId),
     /// A task or service names a template that is not stored, or a template in use would be deleted.
     #[error("template {0} is missing or in use")]
     Spec(SpecId),
@@ -140,6 +169,7 @@ impl Object {
             Self::Service(s) => Key::Service(s.id),
             Self::Task(t) => Key::Task(t.id),
             Self::Spec(s) => Key::Spec(s.id),
+            Self::Network(n) => Key::Network(n.id),
         }
     }
 
@@ -152,6 +182,7 @@ impl Object {
             Self::Service(s) => s.version,
             Self::Task(t) => t.version,
             Self::Spec(_) => Version::default(),
+            Self::Network(n) => n.version,
         }
     }
 }
@@ -166,6 +197,7 @@ impl Key {
             Self::Service(_) => Table::Services,
             Self::Task(_) => Table::Tasks,
             Self::Spec(_) => Table::Specs,
+            Self::Network(_) => Table::Networks,
         }
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod change;
+mod holds;
 pub mod objects;
 pub mod snapshot;
 pub mod tables;

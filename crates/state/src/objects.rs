@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
+use ipnet::IpNet;
 use swarm_types::{
     ClusterId, Endpoint, GenericResource, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec, SpecId, Swarm, TaskId,
-    TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
+    TaskState, TaskStatus, Timestamp, UpdateStatus, Version, NetworkId, NetworkSpec, Subnet,
 };
 
 /// The cluster: one object. `api.join_tokens` is always set here and left out where the API hides it.
@@ -56,6 +57,13 @@ pub struct Node {
     /// not this, so they do not make an update of the spec fail. Whoever changes the spec sets it to zero; applying fills it.
     #[serde(default)]
     pub spec_version: Version,
+    /// Names the node in the data path: its VXLAN hardware address and its link addresses are made from it. Unique among
+    /// the nodes, from 1; zero until the planner chose one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub data_path_index: u32,
+    /// Where it takes the other nodes' packets; `None` is its address in `api.status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_path_addr: Option<std::net::IpAddr>,
 }
 
 impl Node {
@@ -105,6 +113,17 @@ pub struct Service {
     /// The updater's own memory of a running update; absent when none runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+}
+
+impl Service {
+    /// Its virtual addresses, read.
+    pub fn virtual_addresses(&self) -> impl Iterator<Item = (NetworkId, std::net::IpAddr)> {
+        let read = |vip: &swarm_types::VirtualIp| {
+            let network = NetworkId::parse(&vip.network_id).ok()?;
+            vip.addr.parse::<IpNet>().ok().map(|net| (network, net.addr()))
+        };
+        self.endpoint.virtual_ips.iter().filter_map(read)
+    }
 }
 
 /// What the updater must remember across passes and leaders.
@@ -179,6 +198,47 @@ pub struct Task {
     /// Only for jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_iteration: Option<Version>,
+    /// Its addresses, one entry per network. They are its own until it ended; kept after that for people to see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A task's addresses on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The network.
+    pub network: NetworkId,
+    /// One per kind of address that the network has, with the length of its subnet's prefix.
+    pub addresses: Vec<IpNet>,
+}
+
+/// A cluster network. What it is never changes; only `cursors` do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Log index of the last change.
+    pub version: Version,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// What was asked for.
+    pub spec: NetworkSpec,
+    /// Its subnets, chosen or asked for.
+    pub subnets: Vec<Subnet>,
+    /// Its VXLAN network identifier. Unique among the networks.
+    pub vni: u32,
+    /// Per subnet the address that was given out last; the search for a free one begins behind it, so that freed ones
+    /// are used again late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cursors: Vec<std::net::IpAddr>,
+}
+
+impl Network {
+    /// Whether two versions are the same to everybody but who gives out addresses.
+    #[must_use]
+    pub fn is_same_to_nodes(&self, other: &Self) -> bool {
+        self.spec == other.spec && self.subnets == other.subnets && self.vni == other.vni
+    }
 }
 
 /// A task of the slot failed on a node.
@@ -211,4 +271,9 @@ impl Task {
     pub fn open_ports(&self) -> &[PortConfig] {
         &self.status.port_status.ports
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -47,7 +47,7 @@ impl State {
     pub fn write_to(&self, out: &mut impl Write) -> Result<(), SnapshotError> {
         out.write_all(&[FORMAT])?;
         let objects =
-            (self.specs.len() + self.nodes.len() + self.services.len() + self.tasks.len() + usize::from(self.cluster.is_some())) as u64;
+            (self.specs.len() + self.networks.len() + self.nodes.len() + self.services.len() + self.tasks.len() + usize::from(self.cluster.is_some())) as u64;
         let changed = self.changed.iter().map(|(t, i)| (*t, *i)).collect();
         write_frame(out, &Header { applied: self.applied, objects, changed })?;
         if let Some(cluster) = &self.cluster {
@@ -55,6 +55,9 @@ impl State {
         }
         for spec in self.specs.values() {
             write_frame(out, &Object::Spec(Arc::clone(spec)))?;
+        }
+        for network in self.networks.values() {
+            write_frame(out, &Object::Network(Arc::clone(network)))?;
         }
         for node in self.nodes.values() {
             write_frame(out, &Object::Node(Arc::clone(node)))?;
@@ -118,6 +121,10 @@ impl PartialEq for State {
             && self.tasks == other.tasks
             && self.specs == other.specs
             && self.services_by_name == other.services_by_name
+            && self.networks == other.networks
+            && self.networks_by_name == other.networks_by_name
+            && self.ports == other.ports
+            && self.addresses == other.addresses
             && self.tasks_by_service == other.tasks_by_service
             && self.tasks_by_node == other.tasks_by_node
             && self.changed == other.changed

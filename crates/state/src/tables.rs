@@ -1,9 +1,9 @@
 //! The tables and their indexes.
 
-use crate::{Cluster, Key, Node, Object, Service, Table, Task};
+use crate::{Cluster, Key, Network, Node, Object, Service, Table, Task, holds};
 use imbl::{OrdMap, OrdSet};
-use std::sync::Arc;
-use swarm_types::{NodeId, ServiceId, SharedSpec, SpecId, TaskId, Version};
+use std::{net::IpAddr, sync::Arc};
+use swarm_types::{NetworkId, NodeId, PortProtocol, ServiceId, SharedSpec, SpecId, TaskId, Version};
 
 /// The whole replicated state at one log index. A value: cloning costs a few reference counts.
 ///
@@ -18,6 +18,13 @@ pub struct State {
     pub(crate) specs: OrdMap<SpecId, Arc<SharedSpec>>,
     /// Lower-case name to service: names are unique ignoring case.
     pub(crate) services_by_name: OrdMap<String, ServiceId>,
+    pub(crate) networks: OrdMap<NetworkId, Arc<Network>>,
+    /// Lower-case name to network: names are unique ignoring case.
+    pub(crate) networks_by_name: OrdMap<String, NetworkId>,
+    /// Published ports of the routing mesh, by who has them.
+    pub(crate) ports: OrdMap<(PortProtocol, u32), ServiceId>,
+    /// Addresses that are in use, by who has them.
+    pub(crate) addresses: OrdMap<(NetworkId, IpAddr), Key>,
     pub(crate) tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
     pub(crate) tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
     /// How many tasks and services name a template; zero entries are kept until the template is deleted.
@@ -111,6 +118,49 @@ impl State {
         self.tasks_by_node.get(&id).into_iter().flatten().filter_map(|t| self.tasks.get(t))
     }
 
+    /// A cluster network.
+    #[must_use]
+    pub fn network(&self, id: NetworkId) -> Option<&Arc<Network>> {
+        self.networks.get(&id)
+    }
+
+    /// The cluster network that has this name, ignoring case.
+    #[must_use]
+    pub fn network_named(&self, name: &str) -> Option<&Arc<Network>> {
+        self.networks.get(self.networks_by_name.get(&name.to_lowercase())?)
+    }
+
+    /// All cluster networks by id.
+    pub fn networks(&self) -> impl DoubleEndedIterator<Item = &Arc<Network>> {
+        self.networks.values()
+    }
+
+    /// The network that carries the routing mesh.
+    #[must_use]
+    pub fn ingress(&self) -> Option<&Arc<Network>> {
+        self.networks.values().find(|n| n.spec.ingress)
+    }
+
+    /// Who has a port of the routing mesh.
+    #[must_use]
+    pub fn port_holder(&self, protocol: PortProtocol, port: u32) -> Option<ServiceId> {
+        self.ports.get(&(protocol, port)).copied()
+    }
+
+    /// Who has an address.
+    #[must_use]
+    pub fn address_holder(&self, network: NetworkId, address: IpAddr) -> Option<Key> {
+        self.addresses.get(&(network, address)).copied()
+    }
+
+    /// The addresses in use on a network, in order, and who has them: services their virtual ones, tasks that have not
+    /// ended their own.
+    pub fn addresses_of(&self, network: NetworkId) -> impl Iterator<Item = (IpAddr, Key)> {
+        let lowest = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        let held = self.addresses.range((network, lowest)..).take_while(move |((id, _), _)| *id == network);
+        held.map(|((_, address), holder)| (*address, *holder))
+    }
+
     /// A task template.
     #[must_use]
     pub fn spec(&self, id: SpecId) -> Option<&Arc<SharedSpec>> {
@@ -142,6 +192,7 @@ impl State {
             Key::Service(id) => self.services.get(&id).cloned().map(Object::Service),
             Key::Task(id) => self.tasks.get(&id).cloned().map(Object::Task),
             Key::Spec(id) => self.specs.get(&id).cloned().map(Object::Spec),
+            Key::Network(id) => self.networks.get(&id).cloned().map(Object::Network),
         }
     }
 
@@ -154,6 +205,7 @@ impl State {
             Key::Service(id) => self.services.get(&id).map(|s| s.version),
             Key::Task(id) => self.tasks.get(&id).map(|t| t.version),
             Key::Spec(id) => self.specs.get(&id).map(|_| Version::default()),
+            Key::Network(id) => self.networks.get(&id).map(|n| n.version),
         }
     }
 
@@ -163,6 +215,14 @@ impl State {
             Object::Cluster(new) => self.cluster.replace(new).map(Object::Cluster),
             Object::Node(new) => self.nodes.insert(new.api.id, new).map(Object::Node),
             Object::Spec(new) => self.specs.insert(new.id, new).map(Object::Spec),
+            Object::Network(new) => {
+                let old = self.networks.insert(new.id, Arc::clone(&new));
+                if let Some(old) = &old {
+                    self.networks_by_name.remove(&old.spec.name.to_lowercase());
+                }
+                self.networks_by_name.insert(new.spec.name.to_lowercase(), new.id);
+                old.map(Object::Network)
+            }
             Object::Service(new) => {
                 let old = self.services.insert(new.id, Arc::clone(&new));
                 self.use_service_specs(&new, 1);
@@ -171,10 +231,17 @@ impl State {
                     self.services_by_name.remove(&old.current.spec.name.to_lowercase());
                 }
                 self.services_by_name.insert(new.current.spec.name.to_lowercase(), new.id);
+                if old.as_ref().is_none_or(|old| old.endpoint != new.endpoint) {
+                    if let Some(old) = &old {
+                        self.release_endpoint(old);
+                    }
+                    self.hold_endpoint(&new);
+                }
                 old.map(Object::Service)
             }
             Object::Task(new) => {
                 let old = self.tasks.insert(new.id, Arc::clone(&new));
+                self.move_addresses(old.as_deref(), Some(&new));
                 if old.as_ref().map(|o| (o.spec, o.service_id, o.node_id)) != Some((new.spec, new.service_id, new.node_id)) {
                     self.index_task(&new);
                     if let Some(old) = &old {
@@ -199,12 +266,52 @@ impl State {
                 let old = self.services.remove(&id)?;
                 self.use_service_specs(&old, -1);
                 self.services_by_name.remove(&old.current.spec.name.to_lowercase());
+                self.release_endpoint(&old);
                 Some(Object::Service(old))
             }
             Key::Task(id) => {
                 let old = self.tasks.remove(&id)?;
+                self.move_addresses(Some(&old), None);
                 self.unindex_task(&old, None);
                 Some(Object::Task(old))
+            }
+            Key::Network(id) => {
+                let old = self.networks.remove(&id)?;
+                self.networks_by_name.remove(&old.spec.name.to_lowercase());
+                Some(Object::Network(old))
+            }
+        }
+    }
+
+    fn hold_endpoint(&mut self, service: &Service) {
+        for (protocol, port) in holds::ports(service) {
+            self.ports.insert((protocol, port), service.id);
+        }
+        for address in holds::virtual_addresses(service) {
+            self.addresses.insert(address, Key::Service(service.id));
+        }
+    }
+
+    fn release_endpoint(&mut self, service: &Service) {
+        for port in holds::ports(service) {
+            self.ports.remove(&port);
+        }
+        for address in holds::virtual_addresses(service) {
+            self.addresses.remove(&address);
+        }
+    }
+
+    fn move_addresses(&mut self, old: Option<&Task>, new: Option<&Task>) {
+        let held = |task: Option<&Task>| task.is_some_and(holds::is_holding);
+        if held(old) == held(new) && old.map(|t| &t.attachments) == new.map(|t| &t.attachments) {
+            return;
+        }
+        for address in old.into_iter().flat_map(holds::addresses) {
+            self.addresses.remove(&address);
+        }
+        if let Some(task) = new {
+            for address in holds::addresses(task) {
+                self.addresses.insert(address, Key::Task(task.id));
             }
         }
     }

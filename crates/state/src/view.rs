@@ -1,6 +1,7 @@
 //! Stored objects as the API and the agents see them.
 
 use crate::{Service, State, Task};
+use crate::Network;
 use swarm_types::{self as api, NodeId, SharedSpec};
 
 impl Service {
@@ -55,11 +56,69 @@ impl Task {
     }
 }
 
+impl Network {
+    /// As `/networks` shows it.
+    #[must_use]
+    pub fn to_api(&self) -> api::Network {
+        let spec = &self.spec;
+        api::Network {
+            name: spec.name.clone(),
+            id: self.id.to_string(),
+            created: self.created_at,
+            scope: spec.scope.clone(),
+            driver: spec.driver_configuration.name.clone(),
+            enable_ipv4: true,
+            enable_ipv6: spec.ipv6_enabled,
+            ipam: api::Ipam {
+                driver: spec.ipam_options.driver.name.clone(),
+                options: None,
+                config: self.subnets.iter().map(api::Subnet::to_api).collect(),
+            },
+            internal: spec.internal,
+            attachable: spec.attachable,
+            ingress: spec.ingress,
+            options: self.driver_options(),
+            labels: spec.labels.clone(),
+            ..api::Network::default()
+        }
+    }
+
+    /// As a task's attachment shows it.
+    #[must_use]
+    pub fn to_attached(&self) -> api::AttachedNetwork {
+        let driver = &self.spec.driver_configuration;
+        api::AttachedNetwork {
+            id: self.id,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.created_at,
+            spec: self.spec.clone(),
+            driver_state: api::NetworkDriver { name: driver.name.clone(), options: self.driver_options() },
+            ipam_options: api::IpamOptions {
+                driver: self.spec.ipam_options.driver.clone(),
+                configs: self.subnets.iter().map(api::Subnet::to_api).collect(),
+            },
+        }
+    }
+
+    fn driver_options(&self) -> std::collections::BTreeMap<String, String> {
+        let mut options = self.spec.driver_configuration.options.clone();
+        options.insert(api::OPTION_VXLAN_IDS.to_owned(), self.vni.to_string());
+        options
+    }
+}
+
 impl State {
     /// A task as the API shows it.
     #[must_use]
     pub fn api_task(&self, task: &Task) -> Option<api::Task> {
-        self.spec(task.spec).map(|spec| task.to_api(spec))
+        let mut shown = task.to_api(self.spec(task.spec)?);
+        let attached = task.attachments.iter().filter_map(|a| {
+            let network = self.network(a.network)?.to_attached();
+            Some(api::NetworkAttachment { network, addresses: a.addresses.iter().map(ToString::to_string).collect() })
+        });
+        shown.networks_attachments = attached.collect();
+        Some(shown)
     }
 
     /// Whether the node may hold orders: it exists and was not removed.

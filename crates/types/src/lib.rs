@@ -14,6 +14,7 @@ pub mod time;
 
 pub mod container;
 pub mod mount;
+pub mod network;
 pub mod node;
 pub mod service;
 pub mod swarm;
@@ -24,6 +25,7 @@ pub mod validate;
 pub use container::*;
 pub use ids::*;
 pub use mount::*;
+pub use network::*;
 pub use node::*;
 pub use service::*;
 pub use swarm::*;

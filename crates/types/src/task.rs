@@ -174,7 +174,7 @@ pub struct PortStatus {
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkAttachment {
     /// The network, as the API shows it.
-    pub network: serde_json::Value,
+    pub network: crate::AttachedNetwork,
     /// In CIDR form.
     #[serde(default)]
     pub addresses: Vec<String>,

@@ -94,5 +94,7 @@ fn new_node(id: NodeId, role: Role, availability: Availability, now: Timestamp) 
         certificate_until: Timestamp::default(),
         state_since: now,
         spec_version: Version::default(),
+        data_path_index: 0,
+        data_path_addr: None,
     }
 }

@@ -285,7 +285,7 @@ fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
                     }
                 }
             }
-            Key::Service(_) | Key::Spec(_) => {}
+            Key::Service(_) | Key::Spec(_) | Key::Network(_) => {}
         }
     }
     Some(nodes)

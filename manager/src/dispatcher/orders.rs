@@ -1,7 +1,7 @@
 //! What a node is told: a pure function of the state and of what it was told before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use swarm_session::{Assign, AssignedTask, Generation, NodeOrders};
+use swarm_session::{Assign, AssignedTask, Generation, NetworkOrders, NodeOrders};
 use swarm_state::{State, Task};
 use swarm_types::{NodeId, RemoteManager, SpecId, TaskId, TaskState};
 
@@ -42,7 +42,7 @@ impl Told {
         let specs_new = specs.difference(&self.specs).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
         let generation = Generation(state.applied());
         *self = Self { generation: Some(generation), tasks: wanted, specs, node: self.node.take() };
-        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed })
+        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks: NetworkOrders::default() })
     }
 }
 
@@ -52,7 +52,7 @@ fn same_order(a: &AssignedTask, b: &AssignedTask) -> bool {
 }
 
 fn assigned(task: &Task) -> AssignedTask {
-    AssignedTask { id: task.id, spec: task.spec, slot: task.slot, desired_state: task.desired_state, recorded_state: task.status.state }
+    AssignedTask { id: task.id, spec: task.spec, slot: task.slot, desired_state: task.desired_state, recorded_state: task.status.state, attachments: Vec::new() }
 }
 
 fn node_orders(state: &State, node_id: NodeId) -> Option<NodeOrders> {

@@ -8,6 +8,7 @@ fn task(slot: u64) -> AssignedTask {
         slot,
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
+        attachments: vec![],
     }
 }
 

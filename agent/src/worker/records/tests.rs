@@ -13,6 +13,7 @@ fn task(n: u8) -> AssignedTask {
         slot: n.into(),
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
+        attachments: vec![],
     }
 }
 
@@ -28,7 +29,7 @@ fn spec() -> SharedSpec {
 }
 
 fn complete(generation: u64, tasks: Vec<AssignedTask>) -> Assign {
-    Assign { from: None, generation: Generation(generation), specs: vec![spec()], tasks, removed: vec![], specs_removed: vec![] }
+    Assign { from: None, generation: Generation(generation), specs: vec![spec()], tasks, removed: vec![], specs_removed: vec![], networks: swarm_session::NetworkOrders::default() }
 }
 
 fn open(dir: &Path) -> (Records, Found) {

@@ -86,6 +86,8 @@ impl World {
             certificate_until: Timestamp::default(),
             state_since: self.now,
             spec_version: Version::default(),
+            data_path_index: 0,
+            data_path_addr: None,
         };
         self.commit(Actor::Operator, vec![Change::create(Object::Node(Arc::new(node)))]);
         id

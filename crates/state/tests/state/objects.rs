@@ -44,6 +44,8 @@ pub(crate) fn node(number: u8) -> Node {
         certificate_until: Timestamp::default(),
         state_since: Timestamp::default(),
         spec_version: Version::default(),
+        data_path_index: 0,
+        data_path_addr: None,
     }
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn task(number: u8, service: ServiceId, spec: SpecId) -> Task {
         running_since: None,
         generic_resources: vec![],
         job_iteration: None,
+        attachments: vec![],
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use swarm_state::{Change, Key, Object, State, StoredSpec, Task};
-use swarm_types::{Actor, NodeId, ServiceId, SpecId, TaskId, TaskState, Version};
+use swarm_state::{Change, Key, Network, Object, State, StoredSpec, Task};
+use swarm_types::{Actor, NetworkSpec, NodeId, ServiceId, SpecId, TaskId, TaskState, Timestamp, Version};
 
 /// One change among few objects, so that they meet often. Most are sound; what makes some unsound is in the last number.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,8 @@ fn change(state: &State, wish: Wish) -> Change {
         0 | 1 => Key::Node(id(which)),
         2 | 3 => Key::Service(id(which)),
         4..=6 => Key::Task(id(which)),
-        7 | 8 => Key::Spec(id(which)),
+        7 => Key::Spec(id(which)),
+        8 => Key::Network(id(which)),
         _ => Key::Cluster,
     };
     let version = if fault == 0 { Version { index: u64::from(detail) } } else { version_of(state, key) };
@@ -39,6 +40,15 @@ fn change(state: &State, wish: Wish) -> Change {
     }
     let template: SpecId = id(detail % 4 + 1);
     let object = match key {
+        Key::Network(network) => Object::Network(Arc::new(Network {
+            id: network,
+            version,
+            created_at: Timestamp::default(),
+            spec: NetworkSpec { name: NAMES[usize::from(detail % 4)].to_owned(), ..NetworkSpec::default() },
+            subnets: vec![],
+            vni: 4096 + u32::from(which),
+            cursors: vec![],
+        })),
         Key::Node(_) => {
             let mut node = node(which);
             node.api.version = version;

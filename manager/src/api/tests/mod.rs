@@ -85,6 +85,8 @@ fn node(number: u8, hostname: &str, role: Role) -> Node {
         certificate_until: Timestamp::default(),
         state_since: Timestamp::default(),
         spec_version: Version::default(),
+        data_path_index: 0,
+        data_path_addr: None,
     }
 }
 
