@@ -12,7 +12,7 @@ pub(crate) trait Numbered {
 macro_rules! numbered {
     ($($id:ty),+) => { $(impl Numbered for $id { fn numbered(bytes: [u8; 16]) -> Self { <$id>::from_random(bytes) } })+ };
 }
-numbered!(NodeId, ServiceId, TaskId, SpecId);
+numbered!(NodeId, ServiceId, TaskId, SpecId, swarm_types::NetworkId);
 
 pub(crate) fn id<T: Numbered>(number: u8) -> T {
     T::numbered([number; 16])
