@@ -116,7 +116,8 @@ fn assign(from: Option<u64>, generation: u64) -> FromManager {
         specs: vec![],
         tasks: vec![],
         removed: vec![],
-        specs_removed: vec![], networks: swarm_session::NetworkOrders::default(),
+        specs_removed: vec![],
+        networks: swarm_session::NetworkOrders::default(),
     }))
 }
 

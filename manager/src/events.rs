@@ -152,6 +152,12 @@ pub fn describe(change: &Change, now: Timestamp) -> Option<ClusterEvent> {
     let kind = kind(change.key)?;
     let (id, name) = change.new.as_ref().or(change.old.as_ref()).and_then(named)?;
     let mut attributes = BTreeMap::from([("name".to_owned(), name)]);
+    if let (Some(Object::Network(old)), Some(Object::Network(new))) = (&change.old, &change.new)
+        && old.is_same_to_nodes(new)
+    {
+        // Only who gives out addresses can tell the difference.
+        return None;
+    }
     let (action, time) = match (&change.old, &change.new) {
         (None, Some(new)) => ("create", times(new).0),
         (Some(old), Some(new)) => {
@@ -169,6 +175,7 @@ fn kind(key: Key) -> Option<&'static str> {
     match key {
         Key::Node(_) => Some("node"),
         Key::Service(_) => Some("service"),
+        Key::Network(_) => Some("network"),
         Key::Cluster | Key::Task(_) | Key::Spec(_) => None,
     }
 }
@@ -180,6 +187,7 @@ fn named(object: &Object) -> Option<(String, String)> {
             Some((node.id().to_string(), name.clone()))
         }
         Object::Service(service) => Some((service.id.to_string(), service.current.spec.name.clone())),
+        Object::Network(network) => Some((network.id.to_string(), network.spec.name.clone())),
         Object::Cluster(_) | Object::Task(_) | Object::Spec(_) => None,
     }
 }
@@ -189,6 +197,7 @@ fn times(object: &Object) -> (Timestamp, Timestamp) {
     match object {
         Object::Node(node) => (node.api.created_at, node.api.updated_at),
         Object::Service(service) => (service.created_at, service.updated_at),
+        Object::Network(network) => (network.created_at, network.created_at),
         Object::Cluster(_) | Object::Task(_) | Object::Spec(_) => Default::default(),
     }
 }

@@ -34,7 +34,8 @@ impl Bed {
             specs: vec![spec(1, 0), spec(2, 8080)],
             tasks: tasks.to_vec(),
             removed: vec![],
-            specs_removed: vec![], networks: swarm_session::NetworkOrders::default(),
+            specs_removed: vec![],
+            networks: swarm_session::NetworkOrders::default(),
         };
         self.worker.assign(assign).await.expect("taken");
     }
@@ -179,8 +180,15 @@ async fn a_bad_template_rejects_the_task() {
     bed.generation += 1;
     let mut bad = spec(1, 0);
     bad.template.container_spec.as_mut().expect("there").hostname = "{{.Nope}}".into();
-    let assign =
-        Assign { from: None, generation: Generation(1), specs: vec![bad], tasks: vec![task(1)], removed: vec![], specs_removed: vec![], networks: swarm_session::NetworkOrders::default() };
+    let assign = Assign {
+        from: None,
+        generation: Generation(1),
+        specs: vec![bad],
+        tasks: vec![task(1)],
+        removed: vec![],
+        specs_removed: vec![],
+        networks: swarm_session::NetworkOrders::default(),
+    };
     bed.worker.assign(assign).await.expect("taken");
     let status = bed.reaches(task(1).id, TaskState::Rejected).await;
     assert_eq!(status.message, "resolving controller failed");
@@ -389,7 +397,8 @@ async fn assignments_that_do_not_fit_change_nothing() {
         specs: vec![],
         tasks: vec![],
         removed: vec![task(1).id],
-        specs_removed: vec![], networks: swarm_session::NetworkOrders::default(),
+        specs_removed: vec![],
+        networks: swarm_session::NetworkOrders::default(),
     };
     assert!(matches!(bed.worker.assign(gap).await, Err(AssignError::Refused(AssignmentError::Gap { .. }))));
     assert_eq!(bed.worker.generation(), Generation(1));

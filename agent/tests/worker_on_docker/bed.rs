@@ -80,7 +80,15 @@ impl Bed {
 
     pub(crate) async fn assign(&mut self, specs: Vec<SharedSpec>, tasks: Vec<AssignedTask>) {
         self.generation += 1;
-        let assign = Assign { from: None, generation: Generation(self.generation), specs, tasks, removed: vec![], specs_removed: vec![], networks: swarm_session::NetworkOrders::default() };
+        let assign = Assign {
+            from: None,
+            generation: Generation(self.generation),
+            specs,
+            tasks,
+            removed: vec![],
+            specs_removed: vec![],
+            networks: swarm_session::NetworkOrders::default(),
+        };
         self.worker.assign(assign).await.expect("taken");
     }
 

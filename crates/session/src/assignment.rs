@@ -148,7 +148,15 @@ mod tests {
 
     fn assign(from: Option<u64>, to: u64, tasks: Vec<AssignedTask>, removed: Vec<TaskId>) -> Assign {
         let specs = if from.is_none() { vec![spec(1)] } else { vec![] };
-        Assign { from: from.map(Generation), generation: Generation(to), specs, tasks, removed, specs_removed: vec![], networks: NetworkOrders::default() }
+        Assign {
+            from: from.map(Generation),
+            generation: Generation(to),
+            specs,
+            tasks,
+            removed,
+            specs_removed: vec![],
+            networks: NetworkOrders::default(),
+        }
     }
 
     #[test]

@@ -264,9 +264,8 @@ impl NetworkView {
     }
 
     fn difference(&self, before: &Self) -> NetworksApplied {
-        let same = |id: &NetworkId, table: &Arc<NetworkTable>| {
-            before.tables.get(id).is_some_and(|old| Arc::ptr_eq(old, table) || old == table)
-        };
+        let same =
+            |id: &NetworkId, table: &Arc<NetworkTable>| before.tables.get(id).is_some_and(|old| Arc::ptr_eq(old, table) || old == table);
         NetworksApplied {
             changed: self.tables.iter().filter(|(id, table)| !same(id, table)).map(|(id, _)| *id).collect(),
             removed: before.tables.keys().filter(|id| !self.tables.contains_key(id)).copied().collect(),

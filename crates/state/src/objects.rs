@@ -1,11 +1,11 @@
 //! The stored objects: what the API shows, and what the managers must remember besides.
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use ipnet::IpNet;
 use swarm_types::{
-    ClusterId, Endpoint, GenericResource, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec, SpecId, Swarm, TaskId,
-    TaskState, TaskStatus, Timestamp, UpdateStatus, Version, NetworkId, NetworkSpec, Subnet,
+    ClusterId, Endpoint, GenericResource, NetworkId, NetworkSpec, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec,
+    SpecId, Subnet, Swarm, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
 };
 
 /// The cluster: one object. `api.join_tokens` is always set here and left out where the API hides it.

@@ -46,8 +46,12 @@ impl State {
     /// [`SnapshotError`]; what was written then is of no use.
     pub fn write_to(&self, out: &mut impl Write) -> Result<(), SnapshotError> {
         out.write_all(&[FORMAT])?;
-        let objects =
-            (self.specs.len() + self.networks.len() + self.nodes.len() + self.services.len() + self.tasks.len() + usize::from(self.cluster.is_some())) as u64;
+        let objects = (self.specs.len()
+            + self.networks.len()
+            + self.nodes.len()
+            + self.services.len()
+            + self.tasks.len()
+            + usize::from(self.cluster.is_some())) as u64;
         let changed = self.changed.iter().map(|(t, i)| (*t, *i)).collect();
         write_frame(out, &Header { applied: self.applied, objects, changed })?;
         if let Some(cluster) = &self.cluster {

@@ -1,7 +1,7 @@
 //! Stored objects as the API and the agents see them.
 
-use crate::{Service, State, Task};
 use crate::Network;
+use crate::{Service, State, Task};
 use swarm_types::{self as api, NodeId, SharedSpec};
 
 impl Service {

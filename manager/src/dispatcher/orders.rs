@@ -52,7 +52,14 @@ fn same_order(a: &AssignedTask, b: &AssignedTask) -> bool {
 }
 
 fn assigned(task: &Task) -> AssignedTask {
-    AssignedTask { id: task.id, spec: task.spec, slot: task.slot, desired_state: task.desired_state, recorded_state: task.status.state, attachments: Vec::new() }
+    AssignedTask {
+        id: task.id,
+        spec: task.spec,
+        slot: task.slot,
+        desired_state: task.desired_state,
+        recorded_state: task.status.state,
+        attachments: Vec::new(),
+    }
 }
 
 fn node_orders(state: &State, node_id: NodeId) -> Option<NodeOrders> {

@@ -107,7 +107,7 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
 fn weight(batch: &Batch) -> usize {
     const SMALL: usize = 1024;
     let of = |change: &Change| match change {
-        Change::Put { object: object @ (Object::Cluster(_) | Object::Service(_) | Object::Spec(_)), .. } => {
+        Change::Put { object: object @ (Object::Cluster(_) | Object::Service(_) | Object::Spec(_) | Object::Network(_)), .. } => {
             let mut counter = Counter(0);
             // What cannot be encoded fails when the entry is written.
             if rmp_serde::encode::write_named(&mut counter, object).is_ok() { counter.0 } else { SMALL }

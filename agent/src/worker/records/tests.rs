@@ -29,7 +29,15 @@ fn spec() -> SharedSpec {
 }
 
 fn complete(generation: u64, tasks: Vec<AssignedTask>) -> Assign {
-    Assign { from: None, generation: Generation(generation), specs: vec![spec()], tasks, removed: vec![], specs_removed: vec![], networks: swarm_session::NetworkOrders::default() }
+    Assign {
+        from: None,
+        generation: Generation(generation),
+        specs: vec![spec()],
+        tasks,
+        removed: vec![],
+        specs_removed: vec![],
+        networks: swarm_session::NetworkOrders::default(),
+    }
 }
 
 fn open(dir: &Path) -> (Records, Found) {
