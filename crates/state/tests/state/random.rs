@@ -114,6 +114,8 @@ fn check_indexes(state: &State) -> Result<(), TestCaseError> {
     for name in NAMES {
         let holder = state.services().find(|s| s.current.spec.name.eq_ignore_ascii_case(name)).map(|s| s.id);
         prop_assert_eq!(state.service_named(name).map(|s| s.id), holder);
+        let holder = state.networks().find(|n| n.spec.name.eq_ignore_ascii_case(name)).map(|n| n.id);
+        prop_assert_eq!(state.network_named(name).map(|n| n.id), holder);
     }
     for number in 0..6 {
         let of_service: BTreeSet<TaskId> = state.tasks_of_service(id(number)).map(|t| t.id).collect();
@@ -182,7 +184,7 @@ proptest! {
                 prop_assert_eq!(state.get(*key), Some(object.clone()));
             }
         }
-        let objects = state.nodes().count() + state.services().count() + state.tasks().count() + state.specs().count();
+        let objects = state.nodes().count() + state.services().count() + state.tasks().count() + state.specs().count() + state.networks().count();
         prop_assert_eq!(objects + usize::from(state.cluster().is_some()), watched.len());
     }
 
