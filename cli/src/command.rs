@@ -4,6 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::line::{self, Invocation};
 use crate::node::{self, NodeCommand};
 use crate::output::{help_width, print, print_line, warn};
+use crate::payload::{self, ConfigCommand, SecretCommand};
 use crate::service::{self, ServiceCommand};
 use crate::session::{Connection, Session};
 use crate::swarm_cmd::{self, SwarmCommand};
@@ -35,6 +36,12 @@ enum Root {
     /// Manage Swarm services
     #[command(subcommand, override_usage = "COMMAND")]
     Service(ServiceCommand),
+    /// Manage Swarm secrets
+    #[command(subcommand, override_usage = "COMMAND")]
+    Secret(SecretCommand),
+    /// Manage Swarm configs
+    #[command(subcommand, override_usage = "COMMAND")]
+    Config(ConfigCommand),
     /// Manage the connection to the daemon
     #[command(subcommand, override_usage = "COMMAND")]
     System(SystemCommand),
@@ -128,6 +135,8 @@ fn start(line: Line, invocation: &Invocation) -> Outcome {
             Root::Swarm(command) | Root::Shortcut(command) => swarm_cmd::run(command, invocation, &session).await,
             Root::Node(command) => node::run(command, invocation, &session).await,
             Root::Service(command) => service::run(command, invocation, &session).await,
+            Root::Secret(command) => payload::run_secret(command, invocation, &session).await,
+            Root::Config(command) => payload::run_config(command, invocation, &session).await,
             Root::System(command) => system::run(command, invocation, &session).await,
             Root::Version(args) => system::version(&args, invocation, &session).await,
             Root::Info(args) => system::info(&args, invocation, &session).await,

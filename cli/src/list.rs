@@ -71,6 +71,15 @@ pub(crate) fn capitalized(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str().to_lowercase()))
 }
 
+/// As Go prints a time, in lower case but for the first letter, as Docker shows it.
+pub(crate) fn go_time(time: swarm_types::Timestamp) -> String {
+    let shown = time.to_string().replacen('T', " ", 1);
+    match shown.strip_suffix('Z') {
+        Some(time) => format!("{time} +0000 utc"),
+        None => shown,
+    }
+}
+
 /// How long ago a point in time is.
 pub(crate) fn ago(time: swarm_types::Timestamp, now: swarm_types::Timestamp) -> String {
     let nanos = i64::try_from(now.since(time).as_nanos()).unwrap_or(i64::MAX);

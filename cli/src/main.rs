@@ -15,6 +15,7 @@ mod list;
 mod node;
 mod output;
 mod overlay;
+mod payload;
 mod query;
 mod service;
 mod session;

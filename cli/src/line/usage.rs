@@ -63,7 +63,8 @@ impl Invocation {
         Failure::flags(format!("{text}\n\nUsage:  {}\n\nRun '{} --help' for more information", self.usage, self.path))
     }
 
-    fn wrong_args(&self, what: &str) -> Failure {
+    /// A wrong number of arguments; the text says what is wrong.
+    pub(crate) fn wrong_args(&self, what: &str) -> Failure {
         let program = self.path.split(' ').next().unwrap_or_default();
         Failure::new(format!(
             "{program}: '{}' {what}\n\nUsage:  {}\n\nRun '{} --help' for more information",

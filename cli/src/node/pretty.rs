@@ -1,6 +1,6 @@
 //! `node inspect --pretty`.
 
-use crate::list::capitalized;
+use crate::list::{capitalized, go_time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use swarm_types::{Node, TlsInfo};
@@ -15,7 +15,7 @@ pub(super) fn pretty(node: &Node) -> String {
     }
     labels(&mut text, "Labels:", &node.spec.labels);
     line(&mut text, &format!("Hostname:              \t{}", node.description.hostname));
-    line(&mut text, &format!("Joined at:             \t{}", go_time(&node.created_at.to_string())));
+    line(&mut text, &format!("Joined at:             \t{}", go_time(node.created_at)));
     line(&mut text, "Status:");
     line(&mut text, &format!(" State:\t\t\t{}", capitalized(node.status.state.as_str())));
     if !node.status.message.is_empty() {
@@ -86,15 +86,6 @@ fn labels(text: &mut String, title: &str, labels: &BTreeMap<String, String>) {
 #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
 fn memory(bytes: i64) -> String {
     if bytes == 0 { String::new() } else { swarm_template::human::bytes(bytes as f64) }
-}
-
-/// As Go prints a time, in lower case but for the first letter, as Docker shows it.
-fn go_time(rfc3339: &str) -> String {
-    let shown = rfc3339.replacen('T', " ", 1);
-    match shown.strip_suffix('Z') {
-        Some(time) => format!("{time} +0000 utc"),
-        None => shown,
-    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub(crate) fn key(variable: &str) -> &str {
     variable.split('=').next().unwrap_or_default()
 }
 
-fn open_error(path: &str, error: &std::io::Error) -> String {
+/// Why a file cannot be read, as Go says it.
+pub(crate) fn open_error(path: &str, error: &std::io::Error) -> String {
     let why = match error.kind() {
         std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -88,6 +88,8 @@ impl Planner {
                 }
                 (Key::Cluster, ..) => self.marks.all = true,
                 (Key::Network(_), ..) => {}
+                // What a task gets as files does not decide where it runs.
+                (Key::Secret(_) | Key::Config(_), ..) => {}
             }
         }
         // Last: tasks that went in the same entry still had to be weighed.

@@ -149,6 +149,14 @@ impl State {
                 Some(holder) => Err(Conflict::NameTaken { holder: Key::Network(holder.id) }),
                 None => Ok(()),
             },
+            Object::Secret(secret) => match self.secret_named(&secret.spec.name).filter(|s| s.id != secret.id) {
+                Some(holder) => Err(Conflict::NameTaken { holder: Key::Secret(holder.id) }),
+                None => Ok(()),
+            },
+            Object::Config(config) => match self.config_named(&config.spec.name).filter(|c| c.id != config.id) {
+                Some(holder) => Err(Conflict::NameTaken { holder: Key::Config(holder.id) }),
+                None => Ok(()),
+            },
             Object::Cluster(_) | Object::Node(_) | Object::Spec(_) => Ok(()),
         }
     }
@@ -205,6 +213,14 @@ fn stamped(object: Object, index: u64) -> Object {
             Object::Network(n)
         }
         Object::Spec(s) => Object::Spec(s),
+        Object::Secret(mut s) => {
+            Arc::make_mut(&mut s).version = version;
+            Object::Secret(s)
+        }
+        Object::Config(mut c) => {
+            Arc::make_mut(&mut c).version = version;
+            Object::Config(c)
+        }
     }
 }
 

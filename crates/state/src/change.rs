@@ -3,7 +3,9 @@
 use crate::{Cluster, Network, Node, Service, Task};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use swarm_types::{Actor, NetworkId, NodeId, PortProtocol, ServiceId, SharedSpec, SpecId, TaskId, TaskState, Version};
+use swarm_types::{
+    Actor, Config, ConfigId, NetworkId, NodeId, PortProtocol, Secret, SecretId, ServiceId, SharedSpec, SpecId, TaskId, TaskState, Version,
+};
 
 /// One log entry: batches of several proposers, each with a result of its own.
 pub type Entry = Vec<Batch>;
@@ -54,6 +56,10 @@ pub enum Object {
     Spec(Arc<SharedSpec>),
     /// A cluster network.
     Network(Arc<Network>),
+    /// A secret.
+    Secret(Arc<Secret>),
+    /// A config.
+    Config(Arc<Config>),
 }
 
 /// Names an object.
@@ -71,6 +77,10 @@ pub enum Key {
     Spec(SpecId),
     /// A cluster network.
     Network(NetworkId),
+    /// A secret.
+    Secret(SecretId),
+    /// A config.
+    Config(ConfigId),
 }
 
 /// A kind of object.
@@ -88,6 +98,10 @@ pub enum Table {
     Specs,
     /// Cluster networks.
     Networks,
+    /// Secrets.
+    Secrets,
+    /// Configs.
+    Configs,
 }
 
 /// What a batch relies on besides the versions of what it changes.
@@ -170,6 +184,8 @@ impl Object {
             Self::Task(t) => Key::Task(t.id),
             Self::Spec(s) => Key::Spec(s.id),
             Self::Network(n) => Key::Network(n.id),
+            Self::Secret(s) => Key::Secret(s.id),
+            Self::Config(c) => Key::Config(c.id),
         }
     }
 
@@ -183,6 +199,8 @@ impl Object {
             Self::Task(t) => t.version,
             Self::Spec(_) => Version::default(),
             Self::Network(n) => n.version,
+            Self::Secret(s) => s.version,
+            Self::Config(c) => c.version,
         }
     }
 }
@@ -198,6 +216,8 @@ impl Key {
             Self::Task(_) => Table::Tasks,
             Self::Spec(_) => Table::Specs,
             Self::Network(_) => Table::Networks,
+            Self::Secret(_) => Table::Secrets,
+            Self::Config(_) => Table::Configs,
         }
     }
 }

@@ -46,16 +46,19 @@ impl State {
     /// [`SnapshotError`]; what was written then is of no use.
     pub fn write_to(&self, out: &mut impl Write) -> Result<(), SnapshotError> {
         out.write_all(&[FORMAT])?;
-        let objects = (self.specs.len()
-            + self.networks.len()
-            + self.nodes.len()
-            + self.services.len()
-            + self.tasks.len()
-            + usize::from(self.cluster.is_some())) as u64;
+        let payloads = self.secrets.len() + self.configs.len();
+        let lists = self.specs.len() + self.nodes.len() + self.services.len() + self.tasks.len() + self.networks.len() + payloads;
+        let objects = (lists + usize::from(self.cluster.is_some())) as u64;
         let changed = self.changed.iter().map(|(t, i)| (*t, *i)).collect();
         write_frame(out, &Header { applied: self.applied, objects, changed })?;
         if let Some(cluster) = &self.cluster {
             write_frame(out, &Object::Cluster(Arc::clone(cluster)))?;
+        }
+        for secret in self.secrets.values() {
+            write_frame(out, &Object::Secret(Arc::clone(secret)))?;
+        }
+        for config in self.configs.values() {
+            write_frame(out, &Object::Config(Arc::clone(config)))?;
         }
         for spec in self.specs.values() {
             write_frame(out, &Object::Spec(Arc::clone(spec)))?;
@@ -124,11 +127,15 @@ impl PartialEq for State {
             && self.services == other.services
             && self.tasks == other.tasks
             && self.specs == other.specs
+            && self.secrets == other.secrets
+            && self.configs == other.configs
             && self.services_by_name == other.services_by_name
             && self.networks == other.networks
             && self.networks_by_name == other.networks_by_name
             && self.ports == other.ports
             && self.addresses == other.addresses
+            && self.secrets_by_name == other.secrets_by_name
+            && self.configs_by_name == other.configs_by_name
             && self.tasks_by_service == other.tasks_by_service
             && self.tasks_by_node == other.tasks_by_node
             && self.changed == other.changed

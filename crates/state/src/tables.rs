@@ -3,7 +3,9 @@
 use crate::{Cluster, Key, Network, Node, Object, Service, Table, Task, holds};
 use imbl::{OrdMap, OrdSet};
 use std::{net::IpAddr, sync::Arc};
-use swarm_types::{NetworkId, NodeId, PortProtocol, ServiceId, SharedSpec, SpecId, TaskId, Version};
+use swarm_types::{
+    Config, ConfigId, NetworkId, NodeId, PayloadObject, PortProtocol, Secret, SecretId, ServiceId, SharedSpec, SpecId, TaskId, Version,
+};
 
 /// The whole replicated state at one log index. A value: cloning costs a few reference counts.
 ///
@@ -16,6 +18,8 @@ pub struct State {
     pub(crate) services: OrdMap<ServiceId, Arc<Service>>,
     pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
     pub(crate) specs: OrdMap<SpecId, Arc<SharedSpec>>,
+    pub(crate) secrets: OrdMap<SecretId, Arc<Secret>>,
+    pub(crate) configs: OrdMap<ConfigId, Arc<Config>>,
     /// Lower-case name to service: names are unique ignoring case.
     pub(crate) services_by_name: OrdMap<String, ServiceId>,
     pub(crate) networks: OrdMap<NetworkId, Arc<Network>>,
@@ -25,6 +29,8 @@ pub struct State {
     pub(crate) ports: OrdMap<(PortProtocol, u32), ServiceId>,
     /// Addresses that are in use, by who has them.
     pub(crate) addresses: OrdMap<(NetworkId, IpAddr), Key>,
+    pub(crate) secrets_by_name: OrdMap<String, SecretId>,
+    pub(crate) configs_by_name: OrdMap<String, ConfigId>,
     pub(crate) tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
     pub(crate) tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
     /// How many tasks and services name a template; zero entries are kept until the template is deleted.
@@ -183,6 +189,40 @@ impl State {
         self.specs.keys().copied().filter(|id| self.spec_uses.get(id).copied().unwrap_or(0) == 0)
     }
 
+    /// A secret.
+    #[must_use]
+    pub fn secret(&self, id: SecretId) -> Option<&Arc<Secret>> {
+        self.secrets.get(&id)
+    }
+
+    /// The secret that has this name, ignoring case.
+    #[must_use]
+    pub fn secret_named(&self, name: &str) -> Option<&Arc<Secret>> {
+        self.secrets.get(self.secrets_by_name.get(&name.to_lowercase())?)
+    }
+
+    /// All secrets by id.
+    pub fn secrets(&self) -> impl DoubleEndedIterator<Item = &Arc<Secret>> {
+        self.secrets.values()
+    }
+
+    /// A config.
+    #[must_use]
+    pub fn config(&self, id: ConfigId) -> Option<&Arc<Config>> {
+        self.configs.get(&id)
+    }
+
+    /// The config that has this name, ignoring case.
+    #[must_use]
+    pub fn config_named(&self, name: &str) -> Option<&Arc<Config>> {
+        self.configs.get(self.configs_by_name.get(&name.to_lowercase())?)
+    }
+
+    /// All configs by id.
+    pub fn configs(&self) -> impl DoubleEndedIterator<Item = &Arc<Config>> {
+        self.configs.values()
+    }
+
     /// An object of any kind.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<Object> {
@@ -193,6 +233,8 @@ impl State {
             Key::Task(id) => self.tasks.get(&id).cloned().map(Object::Task),
             Key::Spec(id) => self.specs.get(&id).cloned().map(Object::Spec),
             Key::Network(id) => self.networks.get(&id).cloned().map(Object::Network),
+            Key::Secret(id) => self.secrets.get(&id).cloned().map(Object::Secret),
+            Key::Config(id) => self.configs.get(&id).cloned().map(Object::Config),
         }
     }
 
@@ -206,6 +248,8 @@ impl State {
             Key::Task(id) => self.tasks.get(&id).map(|t| t.version),
             Key::Spec(id) => self.specs.get(&id).map(|_| Version::default()),
             Key::Network(id) => self.networks.get(&id).map(|n| n.version),
+            Key::Secret(id) => self.secrets.get(&id).map(|s| s.version),
+            Key::Config(id) => self.configs.get(&id).map(|c| c.version),
         }
     }
 
@@ -223,6 +267,8 @@ impl State {
                 self.networks_by_name.insert(new.spec.name.to_lowercase(), new.id);
                 old.map(Object::Network)
             }
+            Object::Secret(new) => put_named(&mut self.secrets, &mut self.secrets_by_name, new).map(Object::Secret),
+            Object::Config(new) => put_named(&mut self.configs, &mut self.configs_by_name, new).map(Object::Config),
             Object::Service(new) => {
                 let old = self.services.insert(new.id, Arc::clone(&new));
                 self.use_service_specs(&new, 1);
@@ -262,6 +308,8 @@ impl State {
                 self.spec_uses.remove(&id);
                 self.specs.remove(&id).map(Object::Spec)
             }
+            Key::Secret(id) => take_named(&mut self.secrets, &mut self.secrets_by_name, id).map(Object::Secret),
+            Key::Config(id) => take_named(&mut self.configs, &mut self.configs_by_name, id).map(Object::Config),
             Key::Service(id) => {
                 let old = self.services.remove(&id)?;
                 self.use_service_specs(&old, -1);
@@ -347,6 +395,32 @@ impl State {
             remove_member(&mut self.tasks_by_node, node, old.id);
         }
     }
+}
+
+/// Stores a secret or config with its name.
+fn put_named<Id: Ord + Copy>(
+    objects: &mut OrdMap<Id, Arc<PayloadObject<Id>>>,
+    names: &mut OrdMap<String, Id>,
+    new: Arc<PayloadObject<Id>>,
+) -> Option<Arc<PayloadObject<Id>>> {
+    let (id, name) = (new.id, new.spec.name.to_lowercase());
+    let old = objects.insert(id, new);
+    if let Some(old) = &old {
+        names.remove(&old.spec.name.to_lowercase());
+    }
+    names.insert(name, id);
+    old
+}
+
+/// Forgets a secret or config and its name.
+fn take_named<Id: Ord + Copy>(
+    objects: &mut OrdMap<Id, Arc<PayloadObject<Id>>>,
+    names: &mut OrdMap<String, Id>,
+    id: Id,
+) -> Option<Arc<PayloadObject<Id>>> {
+    let old = objects.remove(&id)?;
+    names.remove(&old.spec.name.to_lowercase());
+    Some(old)
 }
 
 fn remove_member<K: Ord + Copy>(index: &mut OrdMap<K, OrdSet<TaskId>>, key: K, member: TaskId) {

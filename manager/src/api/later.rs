@@ -23,6 +23,9 @@ pub(super) const EXTERNAL_CA: Later = Later("\"--external-ca\" (CAConfig.Externa
 /// Of the cluster's spec.
 pub(super) const ROTATE_CA: Later = Later("rotating the root CA (CAConfig.ForceRotate, SigningCACert, SigningCAKey)");
 
+/// Of a secret's spec.
+pub(super) const SECRET_DRIVER: Later = Later("\"--driver\" (Spec.Driver) of a secret");
+
 /// Whether a request uses a thing.
 type Used = fn(&ServiceSpec) -> bool;
 
@@ -79,16 +82,6 @@ pub(super) fn refuse(spec: &ServiceSpec) -> Result<(), Later> {
 const PATHS: &[(Method, &[&str], Later)] = &[
     (Method::GET, &["services", "*", "logs"], Later("reading the logs of a service")),
     (Method::GET, &["tasks", "*", "logs"], Later("reading the logs of a task")),
-    (Method::GET, &["secrets"], Later("listing secrets")),
-    (Method::GET, &["secrets", "*"], Later("inspecting a secret")),
-    (Method::POST, &["secrets", "create"], Later("creating a secret")),
-    (Method::POST, &["secrets", "*", "update"], Later("updating a secret")),
-    (Method::DELETE, &["secrets", "*"], Later("removing a secret")),
-    (Method::GET, &["configs"], Later("listing configs")),
-    (Method::GET, &["configs", "*"], Later("inspecting a config")),
-    (Method::POST, &["configs", "create"], Later("creating a config")),
-    (Method::POST, &["configs", "*", "update"], Later("updating a config")),
-    (Method::DELETE, &["configs", "*"], Later("removing a config")),
 ];
 
 /// The thing behind a path, if a later version will have it.

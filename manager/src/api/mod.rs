@@ -21,6 +21,7 @@ mod info;
 mod later;
 mod names;
 mod nodes;
+mod payloads;
 mod query;
 mod registry_auth;
 mod request;

@@ -1,8 +1,9 @@
 //! Which object a user means: by its id, else by its name, else by the beginning of its id.
 
+use super::payloads::Kind;
 use std::sync::Arc;
 use swarm_state::{Node, Service, State, Task};
-use swarm_types::{NodeId, ServiceId, TaskId};
+use swarm_types::{NodeId, PayloadObject, ServiceId, TaskId};
 
 /// No object or several fit what the user wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum ResolveError {
     /// None.
     #[error("{kind} {input} not found")]
     NotFound {
-        /// `service`, `node` or `task`.
+        /// Such as `service`.
         kind: &'static str,
         /// What the user wrote.
         input: String,
@@ -18,7 +19,7 @@ pub enum ResolveError {
     /// Several.
     #[error("{kind} {input} is ambiguous ({found} matches found)")]
     Ambiguous {
-        /// `service`, `node` or `task`.
+        /// Such as `service`.
         kind: &'static str,
         /// What the user wrote.
         input: String,
@@ -60,6 +61,16 @@ pub(super) fn task<'a>(state: &'a State, input: &str) -> Result<&'a Arc<Task>, R
     match exact.or_else(named) {
         Some(task) => Ok(task),
         None => only("task", input, state.tasks().filter(|t| t.id.as_str().starts_with(input))),
+    }
+}
+
+/// The secret or config a user means.
+pub(super) fn payload<'a, K: Kind>(state: &'a State, input: &str) -> Result<&'a Arc<PayloadObject<K>>, ResolveError> {
+    let exact = K::parse(input).and_then(|id| K::get(state, id));
+    let named = || K::named(state, input).filter(|object| object.spec.name == input);
+    match exact.or_else(named) {
+        Some(object) => Ok(object),
+        None => only(K::WORD, input, K::all(state).filter(|object| object.id.to_string().starts_with(input))),
     }
 }
 

@@ -21,6 +21,29 @@ pub(super) enum Route {
     Tasks,
     Task(String),
     Events,
+    Payloads(PayloadKind),
+    Payload(PayloadKind, String),
+    PayloadCreate(PayloadKind),
+    PayloadUpdate(PayloadKind, String),
+    PayloadRemove(PayloadKind, String),
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PayloadKind {
+    Secret,
+    Config,
+}
+
+impl PayloadKind {
+    /// The kind behind the first part of a path.
+    fn of(part: &str) -> Option<Self> {
+        match part {
+            "secrets" => Some(Self::Secret),
+            "configs" => Some(Self::Config),
+            _ => None,
+        }
+    }
 }
 
 impl Route {
@@ -57,15 +80,28 @@ impl Route {
             ("GET", ["tasks"]) => Self::Tasks,
             ("GET", ["tasks", task]) => Self::Task(id(task)),
             ("GET", ["events"]) => Self::Events,
+            (method, [first, rest @ ..]) => Self::of_payload(method, PayloadKind::of(first).ok_or(NoSuchPage)?, rest)?,
             _ => return Err(NoSuchPage),
         };
         Ok((route, version))
     }
 
+    /// The route of a path about secrets or configs; `rest` is what follows that word.
+    fn of_payload(method: &str, kind: PayloadKind, rest: &[&str]) -> Result<Self, ApiError> {
+        Ok(match (method, rest) {
+            ("GET", []) => Self::Payloads(kind),
+            ("GET", [object]) => Self::Payload(kind, (*object).to_owned()),
+            ("POST", ["create"]) => Self::PayloadCreate(kind),
+            ("POST", [object, "update"]) => Self::PayloadUpdate(kind, (*object).to_owned()),
+            ("DELETE", [object]) => Self::PayloadRemove(kind, (*object).to_owned()),
+            _ => return Err(NoSuchPage),
+        })
+    }
+
     /// Whether it changes nothing, so that it may be asked twice.
     pub(super) fn is_read(&self) -> bool {
-        use Route::{Events, Node, Nodes, Service, Services, Swarm, Task, Tasks, UnlockKey};
-        matches!(self, Swarm | UnlockKey | Nodes | Node(_) | Services | Service(_) | Tasks | Task(_) | Events)
+        use Route::{Events, Node, Nodes, Payload, Payloads, Service, Services, Swarm, Task, Tasks, UnlockKey};
+        matches!(self, Swarm | UnlockKey | Nodes | Node(_) | Services | Service(_) | Tasks | Task(_) | Events | Payloads(_) | Payload(..))
     }
 
     /// Whether only the leader can answer: writes, and nodes, because only the leader knows which managers answer.
@@ -110,6 +146,11 @@ mod tests {
             (Method::POST, "/v1.53/services/create/update", Route::ServiceUpdate("create".into())),
             (Method::DELETE, "/nodes/a%2Fb%20c", Route::NodeRemove("a/b c".into())),
             (Method::GET, "/tasks/web.1.x", Route::Task("web.1.x".into())),
+            (Method::GET, "/v1.30/configs", Route::Payloads(PayloadKind::Config)),
+            (Method::GET, "/secrets/create", Route::Payload(PayloadKind::Secret, "create".into())),
+            (Method::POST, "/secrets/create", Route::PayloadCreate(PayloadKind::Secret)),
+            (Method::POST, "/configs/a/update", Route::PayloadUpdate(PayloadKind::Config, "a".into())),
+            (Method::DELETE, "/configs/a", Route::PayloadRemove(PayloadKind::Config, "a".into())),
         ];
         for (method, path, expected) in cases {
             assert_eq!(route(method, path), Ok(expected), "{path}");
@@ -132,6 +173,8 @@ mod tests {
             "/nodes/%f",
             "/nodes/%ff",
             "/swarm/init",
+            "/secrets/a/b",
+            "/configs/",
         ];
         for path in missing {
             assert_eq!(route(Method::GET, path), Err("page not found".into()), "{path}");

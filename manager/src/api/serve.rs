@@ -1,15 +1,19 @@
 //! The way of a request: answered here, or by the leader, within bounds.
 
 use super::{
-    ApiError, Context, Forwarded, events, nodes, request::Call, route::Route, service_write, services, status::NOT_LEADING_HEADER, swarm,
-    tasks,
+    ApiError, Context, Forwarded, events, nodes, payloads,
+    request::Call,
+    route::{PayloadKind, Route},
+    service_write, services,
+    status::NOT_LEADING_HEADER,
+    swarm, tasks,
 };
 use crate::store::{Leadership, ReadError};
 use axum::{body::Body, response::IntoResponse};
 use http::{Request, Response};
 use std::time::Duration;
 use swarm_state::State;
-use swarm_types::RemoteManager;
+use swarm_types::{ConfigId, RemoteManager, SecretId};
 use tokio::time::Instant;
 
 /// The whole of a request takes no longer, as with Docker.
@@ -80,6 +84,10 @@ fn read(call: &Call, state: &State) -> Result<Response<Body>, ApiError> {
         Route::Service(input) => services::inspect(state, call, input),
         Route::Tasks => tasks::list(state, call),
         Route::Task(input) => tasks::inspect(state, input),
+        Route::Payloads(PayloadKind::Secret) => payloads::list::<SecretId>(state, call),
+        Route::Payloads(PayloadKind::Config) => payloads::list::<ConfigId>(state, call),
+        Route::Payload(PayloadKind::Secret, input) => payloads::inspect::<SecretId>(state, input),
+        Route::Payload(PayloadKind::Config, input) => payloads::inspect::<ConfigId>(state, input),
         _ => Err(ApiError::NoSuchPage),
     }
 }
@@ -106,6 +114,12 @@ async fn lead(context: &Context, call: &Call) -> Result<Response<Body>, ApiError
         Route::ServiceCreate => service_write::create(context, call).await,
         Route::ServiceUpdate(input) => service_write::update(context, call, input).await,
         Route::ServiceRemove(input) => service_write::remove(context, input).await,
+        Route::PayloadCreate(PayloadKind::Secret) => payloads::create::<SecretId>(context, call).await,
+        Route::PayloadCreate(PayloadKind::Config) => payloads::create::<ConfigId>(context, call).await,
+        Route::PayloadUpdate(PayloadKind::Secret, input) => payloads::update::<SecretId>(context, call, input).await,
+        Route::PayloadUpdate(PayloadKind::Config, input) => payloads::update::<ConfigId>(context, call, input).await,
+        Route::PayloadRemove(PayloadKind::Secret, input) => payloads::remove::<SecretId>(context, input).await,
+        Route::PayloadRemove(PayloadKind::Config, input) => payloads::remove::<ConfigId>(context, input).await,
         _ => Err(ApiError::NoSuchPage),
     }
 }

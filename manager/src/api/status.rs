@@ -10,7 +10,7 @@ use serde::Serialize;
 use swarm_planner::ConstraintError;
 use swarm_types::{
     NodeId, ServiceId,
-    validate::{InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
+    validate::{InvalidPayload, InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
 };
 
 /// Marks an answer of a manager that was taken for the leader and is not: nothing was done.
@@ -103,6 +103,33 @@ pub enum ApiError {
     /// A service with the name exists.
     #[error("name conflicts with an existing object: service {0} already exists")]
     ServiceExists(String),
+    /// A secret or config cannot be stored.
+    #[error(transparent)]
+    Payload(#[from] InvalidPayload),
+    /// A secret or config with the name exists.
+    #[error("{kind} {name} already exists")]
+    PayloadExists {
+        /// `secret` or `config`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Services use the secret or config.
+    #[error("{kind} '{name}' is in use by the following {}: {}", if services.len() == 1 { "service" } else { "services" }, services.join(", "))]
+    PayloadInUse {
+        /// `secret` or `config`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Names of the services.
+        services: Vec<String>,
+    },
+    /// Secrets and configs keep their bytes.
+    #[error("only updates to Labels are allowed")]
+    OnlyLabels,
+    /// Not the version of a secret or config.
+    #[error("invalid {0} version")]
+    PayloadVersion(&'static str),
     /// The object changed since the version that the request names.
     #[error("update out of sequence")]
     OutOfSequence,
@@ -185,13 +212,15 @@ impl ApiError {
             | Self::Resolve(ResolveError::Ambiguous { .. })
             | Self::Malformed(_)
             | Self::NodeWord { .. }
+            | Self::PayloadVersion(_)
             | Self::NoPreviousAuth
             | Self::RegistryAuthFrom
             | Self::RollbackOption(_)
             | Self::Swarm(InvalidSwarmSpec::Name) => Told::Plain(StatusCode::BAD_REQUEST),
+            Self::Payload(_) | Self::PayloadInUse { .. } | Self::OnlyLabels => Told::Rpc(InvalidArgument),
             Self::Invalid(_) | Self::Constraint(_) | Self::Spread(_) | Self::Template(_) | Self::PortInUse(_) => Told::Rpc(InvalidArgument),
             Self::Swarm(InvalidSwarmSpec::CertExpiry | InvalidSwarmSpec::Heartbeat) => Told::Rpc(InvalidArgument),
-            Self::ServiceExists(_) => Told::Rpc(AlreadyExists),
+            Self::ServiceExists(_) | Self::PayloadExists { .. } => Told::Rpc(AlreadyExists),
             Self::Rename | Self::ModeChange => Told::Rpc(Unimplemented),
             Self::NoPreviousSpec(_) | Self::RemoveManager(_) | Self::RemoveReady(_) | Self::DemoteLast | Self::DemoteQuorum => {
                 Told::Rpc(FailedPrecondition)

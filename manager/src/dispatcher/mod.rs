@@ -285,6 +285,8 @@ fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
                     }
                 }
             }
+            // Their bytes never change, and they come and go with the tasks that use them.
+            Key::Secret(_) | Key::Config(_) => {}
             Key::Service(_) | Key::Spec(_) | Key::Network(_) => {}
         }
     }

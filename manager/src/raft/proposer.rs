@@ -112,6 +112,8 @@ fn weight(batch: &Batch) -> usize {
             // What cannot be encoded fails when the entry is written.
             if rmp_serde::encode::write_named(&mut counter, object).is_ok() { counter.0 } else { SMALL }
         }
+        Change::Put { object: Object::Secret(secret), .. } => SMALL + secret.spec.data.bytes().len(),
+        Change::Put { object: Object::Config(config), .. } => SMALL + config.spec.data.bytes().len(),
         Change::Put { .. } | Change::Delete { .. } => SMALL,
     };
     batch.changes.iter().map(of).sum()

@@ -12,7 +12,7 @@ pub(crate) trait Numbered {
 macro_rules! numbered {
     ($($id:ty),+) => { $(impl Numbered for $id { fn numbered(bytes: [u8; 16]) -> Self { <$id>::from_random(bytes) } })+ };
 }
-numbered!(NodeId, ServiceId, TaskId, SpecId, swarm_types::NetworkId);
+numbered!(NodeId, ServiceId, TaskId, SpecId, NetworkId, SecretId, ConfigId);
 
 pub(crate) fn id<T: Numbered>(number: u8) -> T {
     T::numbered([number; 16])
@@ -57,6 +57,16 @@ pub(crate) fn spec(number: u8, service_name: &str) -> SharedSpec {
         service_labels: BTreeMap::new(),
         template: TaskSpec::default(),
         endpoint: None,
+    }
+}
+
+pub(crate) fn payload<Id: Numbered>(number: u8, name: &str) -> PayloadObject<Id> {
+    PayloadObject {
+        id: id(number),
+        version: Version::default(),
+        created_at: Timestamp::from_nanos(1),
+        updated_at: Timestamp::from_nanos(1),
+        spec: PayloadSpec { name: name.to_owned(), data: vec![number; 3].into(), ..PayloadSpec::default() },
     }
 }
 

@@ -1,13 +1,13 @@
 //! Random entries: whatever is proposed, the indexes say what the tables say, conflicts leave no trace, and snapshots hold all.
 
-use crate::objects::{batch, cluster, id, node, service, spec, task, version_of};
+use crate::objects::{batch, cluster, id, node, payload, service, spec, task, version_of};
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 use swarm_state::{Change, Key, Network, Object, State, StoredSpec, Task};
-use swarm_types::{Actor, NetworkSpec, NodeId, ServiceId, SpecId, TaskId, TaskState, Timestamp, Version};
+use swarm_types::{Actor, Config, NetworkSpec, NodeId, Secret, ServiceId, SpecId, TaskId, TaskState, Timestamp, Version};
 
 /// One change among few objects, so that they meet often. Most are sound; what makes some unsound is in the last number.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ struct Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    (0_u8..10, 1_u8..5, any::<u8>(), 0_u8..16).prop_map(|(kind, which, detail, fault)| Wish { kind, which, detail, fault })
+    (0_u8..14, 1_u8..5, any::<u8>(), 0_u8..16).prop_map(|(kind, which, detail, fault)| Wish { kind, which, detail, fault })
 }
 
 const NAMES: [&str; 4] = ["web", "Web", "db", "api"];
@@ -32,6 +32,8 @@ fn change(state: &State, wish: Wish) -> Change {
         4..=6 => Key::Task(id(which)),
         7 => Key::Spec(id(which)),
         8 => Key::Network(id(which)),
+        9 | 10 => Key::Secret(id(which)),
+        11 | 12 => Key::Config(id(which)),
         _ => Key::Cluster,
     };
     let version = if fault == 0 { Version { index: u64::from(detail) } } else { version_of(state, key) };
@@ -65,6 +67,14 @@ fn change(state: &State, wish: Wish) -> Change {
         }
         Key::Task(task_id) => Object::Task(Arc::new(changed_task(state, task_id, wish, template, version))),
         Key::Spec(_) => Object::Spec(Arc::new(spec(which, "web"))),
+        Key::Secret(_) => {
+            let secret = payload(which, NAMES[usize::from(detail % 4)]);
+            Object::Secret(Arc::new(Secret { version, ..secret }))
+        }
+        Key::Config(_) => {
+            let config = payload(which, NAMES[usize::from(detail % 4)]);
+            Object::Config(Arc::new(Config { version, ..config }))
+        }
         Key::Cluster => {
             let mut cluster = cluster();
             cluster.api.version = version;
@@ -116,6 +126,10 @@ fn check_indexes(state: &State) -> Result<(), TestCaseError> {
         prop_assert_eq!(state.service_named(name).map(|s| s.id), holder);
         let holder = state.networks().find(|n| n.spec.name.eq_ignore_ascii_case(name)).map(|n| n.id);
         prop_assert_eq!(state.network_named(name).map(|n| n.id), holder);
+        let holder = state.secrets().find(|s| s.spec.name.eq_ignore_ascii_case(name)).map(|s| s.id);
+        prop_assert_eq!(state.secret_named(name).map(|s| s.id), holder);
+        let holder = state.configs().find(|c| c.spec.name.eq_ignore_ascii_case(name)).map(|c| c.id);
+        prop_assert_eq!(state.config_named(name).map(|c| c.id), holder);
     }
     for number in 0..6 {
         let of_service: BTreeSet<TaskId> = state.tasks_of_service(id(number)).map(|t| t.id).collect();
@@ -184,7 +198,7 @@ proptest! {
                 prop_assert_eq!(state.get(*key), Some(object.clone()));
             }
         }
-        let objects = state.nodes().count() + state.services().count() + state.tasks().count() + state.specs().count() + state.networks().count();
+        let objects = state.secrets().count() + state.configs().count() + state.nodes().count() + state.services().count() + state.tasks().count() + state.specs().count() + state.networks().count();
         prop_assert_eq!(objects + usize::from(state.cluster().is_some()), watched.len());
     }
 

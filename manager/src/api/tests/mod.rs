@@ -4,6 +4,7 @@ mod events;
 mod hostile;
 mod leader;
 mod nodes;
+mod payloads;
 mod service_faults;
 mod services;
 mod swarm;
@@ -250,10 +251,6 @@ async fn unknown_paths_and_methods_are_not_found() {
 async fn what_comes_later_is_refused_by_name() {
     let world = World::new();
     let cases = [
-        (Method::GET, "/secrets", "listing secrets"),
-        (Method::POST, "/v1.44/secrets/create", "creating a secret"),
-        (Method::GET, "/configs/x", "inspecting a config"),
-        (Method::DELETE, "/configs/x", "removing a config"),
         (Method::GET, "/services/web/logs?stdout=1", "reading the logs of a service"),
         (Method::GET, "/tasks/x/logs", "reading the logs of a task"),
     ];
@@ -279,7 +276,7 @@ async fn the_router_lives_in_others() {
 #[tokio::test]
 async fn without_the_cluster_nothing_is_answered() {
     let world = World::with(State::default(), Arc::new(NoOtherManager));
-    for path in ["/swarm", "/nodes", "/services", "/tasks", "/services/x", "/swarm/unlockkey"] {
+    for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs", "/configs/x", "/services/x", "/swarm/unlockkey"] {
         let (status, body) = world.get(path).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(message(&body).starts_with("This node is not a swarm manager. Manager is being prepared"));
