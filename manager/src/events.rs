@@ -176,6 +176,8 @@ fn kind(key: Key) -> Option<&'static str> {
         Key::Node(_) => Some("node"),
         Key::Service(_) => Some("service"),
         Key::Network(_) => Some("network"),
+        Key::Secret(_) => Some("secret"),
+        Key::Config(_) => Some("config"),
         Key::Cluster | Key::Task(_) | Key::Spec(_) => None,
     }
 }
@@ -188,6 +190,8 @@ fn named(object: &Object) -> Option<(String, String)> {
         }
         Object::Service(service) => Some((service.id.to_string(), service.current.spec.name.clone())),
         Object::Network(network) => Some((network.id.to_string(), network.spec.name.clone())),
+        Object::Secret(secret) => Some((secret.id.to_string(), secret.spec.name.clone())),
+        Object::Config(config) => Some((config.id.to_string(), config.spec.name.clone())),
         Object::Cluster(_) | Object::Task(_) | Object::Spec(_) => None,
     }
 }
@@ -198,6 +202,8 @@ fn times(object: &Object) -> (Timestamp, Timestamp) {
         Object::Node(node) => (node.api.created_at, node.api.updated_at),
         Object::Service(service) => (service.created_at, service.updated_at),
         Object::Network(network) => (network.created_at, network.created_at),
+        Object::Secret(secret) => (secret.created_at, secret.updated_at),
+        Object::Config(config) => (config.created_at, config.updated_at),
         Object::Cluster(_) | Object::Task(_) | Object::Spec(_) => Default::default(),
     }
 }

@@ -53,17 +53,10 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
         (&["--mode", "global-job"], "--mode global-job"),
         (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
         (&["--generic-resource", "gpu=1"], "--generic-resource"),
-        (&["--secret", "x"], "secret"),
-        (&["--config", "x"], "config"),
     ] {
         told(scene, scene.cluster.docker(1, &[&create, flags, &[SLEEP]].concat())?, named)?;
     }
-    for (args, named) in [
-        (&["secret", "ls"][..], "secrets"),
-        (&["config", "inspect", "x"], "config"),
-        (&["service", "logs", "web"], "logs"),
-        (&["swarm", "update", "--autolock"], "--autolock"),
-    ] {
+    for (args, named) in [(&["service", "logs", "web"][..], "logs"), (&["swarm", "update", "--autolock"], "--autolock")] {
         told(scene, scene.cluster.docker(1, args)?, named)?;
     }
     scene.nothing_changes(|| {
