@@ -4,7 +4,8 @@ use crate::{defaults::duration, restart::is_on_node};
 use std::{sync::Arc, time::Duration};
 use swarm_state::{Change, Object, Service, State, StoredSpec, Task};
 use swarm_types::{
-    Endpoint, IdSource, NodeId, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus, Timestamp, UpdateState, UpdateStatus,
+    Endpoint, IdSource, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus,
+    Timestamp, UpdateState, UpdateStatus,
 };
 
 /// What tasks of a deleted node say.
@@ -138,10 +139,21 @@ fn endpoint_of(spec: &ServiceSpec) -> Endpoint {
 
 /// What was allocated stays as long as the same is asked for.
 pub(crate) fn endpoint_after(endpoint: &Endpoint, spec: &ServiceSpec) -> Endpoint {
-    match &spec.endpoint_spec {
-        Some(wanted) if *wanted == endpoint.spec => endpoint.clone(),
-        _ => endpoint_of(spec),
+    if spec.endpoint_spec.as_ref().is_some_and(|wanted| *wanted == endpoint.spec) {
+        return endpoint.clone();
     }
+    // Virtual addresses on networks that the service leaves are taken back by the planner.
+    let mut after = Endpoint { virtual_ips: endpoint.virtual_ips.clone(), ..endpoint_of(spec) };
+    let chosen = |port: &PortConfig| port.publish_mode == PublishMode::Ingress && port.published_port == 0;
+    let named: Vec<(PortProtocol, u32)> = after.ports.iter().map(|p| (p.protocol, p.published_port)).collect();
+    for port in after.ports.iter_mut().filter(|p| chosen(p)) {
+        let same = |old: &&PortConfig| {
+            (&old.name, old.protocol, old.target_port, old.publish_mode) == (&port.name, port.protocol, port.target_port, port.publish_mode)
+        };
+        let kept = endpoint.ports.iter().find(same).filter(|old| !named.contains(&(old.protocol, old.published_port)));
+        port.published_port = kept.map_or(0, |old| old.published_port);
+    }
+    after
 }
 
 fn intern(service: ServiceId, spec: &ServiceSpec, ids: &mut dyn IdSource) -> SharedSpec {

@@ -1,6 +1,7 @@
 //! What one pass has decided so far: objects as they will be, next to what they replace.
 
 use crate::{
+    addresses::{self, Given},
     marks::Marks,
     restart::is_on_node,
     scheduler::loads::Loads,
@@ -47,6 +48,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) ids: &'a mut dyn IdSource,
     /// Tasks on nodes that have less than they gave, and have to leave.
     pub(crate) evicted: BTreeSet<TaskId>,
+    /// Addresses and ports that this pass has given out.
+    pub(crate) given: Given,
     services: BTreeMap<ServiceId, Arc<Service>>,
     slots: BTreeMap<ServiceId, BTreeMap<SlotKey, Vec<TaskDraft>>>,
     /// Slots with new tasks that remember failures.
@@ -66,8 +69,8 @@ impl<'a> Pass<'a> {
         ids: &'a mut dyn IdSource,
         evicted: BTreeSet<TaskId>,
     ) -> Self {
-        let (services, slots, failing) = Default::default();
-        Self { state, now, templates, views, loads, marks, ids, evicted, services, slots, failing, changes: 0 }
+        let (given, services, slots, failing) = Default::default();
+        Self { state, now, templates, views, loads, marks, ids, evicted, given, services, slots, failing, changes: 0 }
     }
 
     /// Roughly how many changes were decided so far.
@@ -192,7 +195,8 @@ impl<'a> Pass<'a> {
     /// The decided changes of tasks and services, in order; what they touch stays marked, in case the batch does not apply.
     /// The loads are what they were before the pass.
     pub(crate) fn finish(self) -> Vec<Change> {
-        let mut changes = Vec::with_capacity(self.changes);
+        let mut changes = addresses::remember(self.state, &self.given);
+        changes.reserve(self.changes);
         let services: BTreeSet<ServiceId> = self.services.keys().chain(self.slots.keys()).copied().collect();
         for id in services {
             for (key, drafts) in self.slots.get(&id).into_iter().flatten() {

@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: clocks, randomness and I/O (time and ids are arguments), and any opinion on whether a node lives.
 
+mod addresses;
 pub mod commands;
 pub mod constraint;
 pub mod defaults;

@@ -1,7 +1,7 @@
 //! The planner: what it derives from the state, and its passes.
 
 use crate::{
-    Plan,
+    Plan, addresses,
     draft::Pass,
     loose,
     lost::evictions,
@@ -37,6 +37,8 @@ pub struct Planner {
     /// Tasks without a service.
     loose: BTreeMap<TaskId, Arc<Task>>,
     marks: Marks,
+    /// Nodes without a number in the data path.
+    unnumbered: BTreeSet<NodeId>,
 }
 
 impl Planner {
@@ -52,6 +54,7 @@ impl Planner {
             waiting: BTreeSet::new(),
             loose: BTreeMap::new(),
             marks: Marks::default(),
+            unnumbered: state.nodes().filter(|n| n.data_path_index == 0).map(|n| n.api.id).collect(),
         };
         planner.marks.all = true;
         for spec in state.specs() {
@@ -87,9 +90,10 @@ impl Planner {
                     self.marks.all |= old.orchestration != new.orchestration || old.task_defaults != new.task_defaults;
                 }
                 (Key::Cluster, ..) => self.marks.all = true,
-                (Key::Network(_), ..) => {}
                 // What a task gets as files does not decide where it runs.
                 (Key::Secret(_) | Key::Config(_), ..) => {}
+                // Only who waits for an address can tell the difference, and looks again when loads change.
+                (Key::Network(_), ..) => self.loads.set_changed(),
             }
         }
         // Last: tasks that went in the same entry still had to be weighed.
@@ -138,6 +142,7 @@ impl Planner {
             self.loads.take_changed();
         }
         self.marks.loose_due = loose::tidy(state, &self.loose, now, &mut changes);
+        addresses::number_nodes(state, &self.unnumbered, &mut changes);
         self.forget_unused_specs(state, room.max(1), &mut changes);
         let look_again_in = if is_bounded { Some(Duration::ZERO) } else { self.marks.next_due(now) };
         Plan { changes, look_again_in, refusals }
@@ -149,6 +154,11 @@ impl Planner {
             if let Some(service) = task.service_id {
                 self.marks.slot(service, SlotKey::of(task));
             }
+        }
+        let holds = |task: Option<&Arc<Task>>| task.is_some_and(|t| !t.attachments.is_empty() && !t.status.state.is_terminal());
+        if holds(old) && !holds(new) {
+            // Somebody may wait for the address.
+            self.loads.set_changed();
         }
         if let Some(node) = new.and_then(|t| t.node_id).filter(|id| self.loads.node(*id).is_some_and(|load| load.is_over())) {
             self.marks.nodes.insert(node);
@@ -196,6 +206,11 @@ impl Planner {
     fn observe_node(&mut self, id: NodeId, old: Option<&Arc<Node>>, new: Option<&Arc<Node>>, state: &State) {
         let same = old.zip(new).is_some_and(|(old, new)| is_same_to_tasks(old, new));
         self.loads.set_node(id, new.cloned());
+        if new.is_some_and(|n| n.data_path_index == 0) {
+            self.unnumbered.insert(id);
+        } else {
+            self.unnumbered.remove(&id);
+        }
         if same {
             return;
         }

@@ -12,6 +12,7 @@
 mod hosts;
 mod leader;
 mod liveness;
+mod networks;
 mod node_writes;
 mod orders;
 mod outbox;
@@ -34,7 +35,7 @@ use std::{
 use swarm_pki::NodeIdentity;
 use swarm_session::{CloseReason, StatusReport};
 use swarm_state::{Key, Object};
-use swarm_types::{NodeDescription, NodeId, SessionId};
+use swarm_types::{NetworkId, NodeDescription, NodeId, SessionId};
 use tokio::{
     sync::{Notify, broadcast, watch},
     time::Instant,
@@ -143,6 +144,8 @@ pub(crate) struct Inner {
     pub(crate) link: Arc<dyn LeaderLink>,
     pub(crate) timing: Timing,
     sessions: Mutex<HashMap<NodeId, Entry>>,
+    /// What changed on networks lately.
+    journal: Mutex<networks::Journal>,
     closed: Mutex<Vec<Closed>>,
     digest_now: Notify,
     leader: leader::LeaderHandle,
@@ -156,6 +159,8 @@ struct Entry {
     wake: Arc<Notify>,
     /// Set to end the session from outside.
     close: watch::Sender<Option<CloseReason>>,
+    /// The networks that the node was told of.
+    networks: BTreeSet<NetworkId>,
 }
 
 impl Dispatcher {
@@ -163,18 +168,22 @@ impl Dispatcher {
     #[must_use]
     pub fn start(store: Store, link: Arc<dyn LeaderLink>, timing: Timing) -> Self {
         let leader = leader::LeaderHandle::start(store.clone(), timing);
+        // Subscribed before the state is read: no entry is in neither.
+        let changes = store.subscribe();
+        let journal = networks::Journal::new(store.state().applied());
         let inner = Inner {
             store,
             link,
             timing,
             sessions: Mutex::default(),
+            journal: Mutex::new(journal),
             closed: Mutex::default(),
             digest_now: Notify::new(),
             leader,
             stopping: watch::Sender::new(false),
         };
         let dispatcher = Self { inner: Arc::new(inner) };
-        tokio::spawn(wake_sessions(Arc::clone(&dispatcher.inner)));
+        tokio::spawn(wake_sessions(Arc::clone(&dispatcher.inner), changes));
         tokio::spawn(send_digests(Arc::clone(&dispatcher.inner)));
         dispatcher
     }
@@ -210,7 +219,7 @@ impl Inner {
         let wake = Arc::new(Notify::new());
         let close = watch::Sender::new(None);
         let closing = close.subscribe();
-        let entry = Entry { session_id, wake: Arc::clone(&wake), close };
+        let entry = Entry { session_id, wake: Arc::clone(&wake), close, networks: BTreeSet::new() };
         let old = self.sessions.lock().expect("nothing panics while holding it").insert(node_id, entry);
         if let Some(old) = old {
             old.close.send_replace(Some(CloseReason::Replaced));
@@ -237,6 +246,22 @@ impl Inner {
         }
     }
 
+    /// Notes which networks a session tells of, so that it is woken when something changes on them.
+    fn note_networks(&self, node_id: NodeId, session_id: SessionId, networks: &BTreeSet<NetworkId>) {
+        let mut sessions = self.sessions.lock().expect("nothing panics while holding it");
+        if let Some(entry) = sessions.get_mut(&node_id).filter(|e| e.session_id == session_id) {
+            entry.networks.clone_from(networks);
+            // What changed on them before they were noted woke nobody.
+            entry.wake.notify_one();
+        }
+    }
+
+    /// Wakes the sessions that tell of one of the networks.
+    fn wake_on(&self, networks: &BTreeSet<NetworkId>) {
+        let sessions = self.sessions.lock().expect("nothing panics while holding it");
+        sessions.values().filter(|e| !e.networks.is_disjoint(networks)).for_each(|e| e.wake.notify_one());
+    }
+
     fn wake(&self, nodes: Option<&BTreeSet<NodeId>>) {
         let sessions = self.sessions.lock().expect("nothing panics while holding it");
         match nodes {
@@ -247,12 +272,26 @@ impl Inner {
 }
 
 /// Wakes the sessions that a committed entry concerns, and no others.
-async fn wake_sessions(inner: Arc<Inner>) {
-    let mut changes = inner.store.subscribe();
+async fn wake_sessions(inner: Arc<Inner>, mut changes: broadcast::Receiver<Arc<Committed>>) {
     loop {
         match changes.recv().await {
-            Ok(committed) => inner.wake(concerned(&committed).as_ref()),
-            Err(broadcast::error::RecvError::Lagged(_)) => inner.wake(None),
+            Ok(committed) => {
+                let touched = networks::Touched::of(&committed);
+                let (on, moved) = (touched.on(), !touched.nodes.is_empty());
+                let mut journal = inner.journal.lock().expect("nothing panics while holding it");
+                if committed.replaced {
+                    *journal = networks::Journal::new(committed.index);
+                } else {
+                    journal.push(committed.index, touched);
+                }
+                drop(journal);
+                inner.wake(concerned(&committed).filter(|_| !moved).as_ref());
+                inner.wake_on(&on);
+            }
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                *inner.journal.lock().expect("nothing panics while holding it") = networks::Journal::new(inner.store.state().applied());
+                inner.wake(None);
+            }
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }

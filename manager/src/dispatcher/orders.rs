@@ -1,9 +1,10 @@
 //! What a node is told: a pure function of the state and of what it was told before.
 
+use super::networks::{self, Journal};
 use std::collections::{BTreeMap, BTreeSet};
-use swarm_session::{Assign, AssignedTask, Generation, NetworkOrders, NodeOrders};
+use swarm_session::{Assign, AssignedTask, Generation, NodeOrders};
 use swarm_state::{State, Task};
-use swarm_types::{NodeId, RemoteManager, SpecId, TaskId, TaskState};
+use swarm_types::{NetworkId, NodeId, RemoteManager, SpecId, TaskId, TaskState};
 
 /// What one session has been told so far.
 #[derive(Debug, Default)]
@@ -12,6 +13,16 @@ pub(super) struct Told {
     tasks: BTreeMap<TaskId, AssignedTask>,
     specs: BTreeSet<SpecId>,
     node: Option<NodeOrders>,
+    networks: BTreeSet<NetworkId>,
+    /// The journal's index up to which changes on networks were told.
+    networks_at: u64,
+}
+
+/// What changed on networks since a session was told last.
+#[derive(Debug)]
+pub(super) struct NetworkNews {
+    touched: Option<networks::Touched>,
+    until: u64,
 }
 
 impl Told {
@@ -26,23 +37,42 @@ impl Told {
         Some(orders)
     }
 
+    /// The networks that the node was told of.
+    pub(super) fn networks(&self) -> &BTreeSet<NetworkId> {
+        &self.networks
+    }
+
+    /// What the journal has for this session. To be read before the state, which then holds at least as much.
+    pub(super) fn news(&self, journal: &Journal) -> NetworkNews {
+        NetworkNews { touched: journal.after(self.networks_at), until: journal.until() }
+    }
+
     /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
-    pub(super) fn assign(&mut self, state: &State, node_id: NodeId) -> Option<Assign> {
+    pub(super) fn assign(&mut self, state: &State, node_id: NodeId, news: NetworkNews) -> Option<Assign> {
         let wanted: BTreeMap<TaskId, AssignedTask> =
-            state.tasks_of_node(node_id).filter(|t| t.status.state >= TaskState::Assigned).map(|t| (t.id, assigned(t))).collect();
-        let from = self.generation;
+            state.tasks_of_node(node_id).filter(|t| t.status.state >= TaskState::Assigned).map(|t| (t.id, assigned(state, t))).collect();
+        // What changed too long ago to be known is told by telling everything.
+        let from = self.generation.filter(|_| news.touched.is_some());
         let changed: Vec<AssignedTask> =
             wanted.values().filter(|t| self.tasks.get(&t.id).is_none_or(|old| from.is_none() || !same_order(old, t))).cloned().collect();
         let removed: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
-        if from.is_some() && changed.is_empty() && removed.is_empty() {
+        let needed = networks::needed(state, node_id);
+        let networks = match news.touched.filter(|_| from.is_some()) {
+            Some(touched) => networks::changes(state, &self.networks, &needed, &touched),
+            None => networks::everything(state, &needed),
+        };
+        self.networks_at = news.until;
+        if from.is_some() && networks.is_empty() && changed.is_empty() && removed.is_empty() {
             return None;
         }
         let specs: BTreeSet<SpecId> = wanted.values().map(|t| t.spec).collect();
         let specs_removed = self.specs.difference(&specs).copied().collect();
-        let specs_new = specs.difference(&self.specs).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
+        let known = if from.is_some() { std::mem::take(&mut self.specs) } else { BTreeSet::new() };
+        let specs_new = specs.difference(&known).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
         let generation = Generation(state.applied());
-        *self = Self { generation: Some(generation), tasks: wanted, specs, node: self.node.take() };
-        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks: NetworkOrders::default() })
+        *self =
+            Self { generation: Some(generation), tasks: wanted, specs, node: self.node.take(), networks: needed, networks_at: news.until };
+        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks })
     }
 }
 
@@ -51,14 +81,14 @@ fn same_order(a: &AssignedTask, b: &AssignedTask) -> bool {
     a.desired_state == b.desired_state && a.spec == b.spec && a.slot == b.slot
 }
 
-fn assigned(task: &Task) -> AssignedTask {
+fn assigned(state: &State, task: &Task) -> AssignedTask {
     AssignedTask {
         id: task.id,
         spec: task.spec,
         slot: task.slot,
         desired_state: task.desired_state,
         recorded_state: task.status.state,
-        attachments: Vec::new(),
+        attachments: networks::attachments(state, task),
     }
 }
 

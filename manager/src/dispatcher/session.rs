@@ -158,7 +158,7 @@ impl Session {
         if let Err(end) = self.send(&FromManager::Welcome { session_id, heartbeat_period: nanos(beat) }).await {
             return end;
         }
-        if let Err(end) = self.send_orders(&mut told, node_id).await {
+        if let Err(end) = self.send_orders(&mut told, node_id, session_id).await {
             return end;
         }
         let mut outbox = Outbox::new(Arc::clone(&self.inner), node_id);
@@ -180,7 +180,7 @@ impl Session {
                     }
                 },
                 () = wake.notified() => {
-                    if let Err(end) = self.send_orders(&mut told, node_id).await {
+                    if let Err(end) = self.send_orders(&mut told, node_id, session_id).await {
                         return end;
                     }
                     let new_beat = self.inner.timing.beat(&self.inner.store.state());
@@ -200,7 +200,8 @@ impl Session {
         }
     }
 
-    async fn send_orders(&mut self, told: &mut Told, node_id: NodeId) -> Result<(), End> {
+    async fn send_orders(&mut self, told: &mut Told, node_id: NodeId, session_id: SessionId) -> Result<(), End> {
+        let news = told.news(&self.inner.journal.lock().expect("nothing panics while holding it"));
         let state = self.inner.store.state();
         if state.node(node_id).is_none() {
             return Err(End::Close(CloseReason::Removed));
@@ -208,7 +209,12 @@ impl Session {
         if let Some(orders) = told.node_orders(&state, node_id) {
             self.send(&FromManager::Node(orders)).await?;
         }
-        if let Some(assign) = told.assign(&state, node_id) {
+        let before = told.networks().clone();
+        let assign = told.assign(&state, node_id, news);
+        if *told.networks() != before {
+            self.inner.note_networks(node_id, session_id, told.networks());
+        }
+        if let Some(assign) = assign {
             self.send(&FromManager::Assign(Box::new(assign))).await?;
         }
         Ok(())

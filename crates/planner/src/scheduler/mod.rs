@@ -7,6 +7,7 @@ pub(crate) mod resources;
 pub(crate) mod spread;
 
 use crate::{
+    addresses,
     draft::Pass,
     orchestrate::Seen,
     plan::{CHANGES_PER_PASS_MAX, Refusal},
@@ -43,8 +44,10 @@ pub(crate) fn schedule(pass: &mut Pass<'_>, marked: &BTreeSet<ServiceId>, waitin
         if !marked.contains(&service) && !pass.loads.is_changed() {
             continue;
         }
+        let settled = addresses::settle_service(pass, service);
         for (spec, tasks) in unplaced(pass, service, &mut seen) {
             let Some(template) = pass.template(spec).cloned() else { continue };
+            let tasks = with_addresses(pass, service, &template, &settled, tasks, &mut refusals);
             place(pass, service, &template, tasks, &mut refusals);
         }
     }
@@ -66,6 +69,34 @@ fn unplaced(pass: &Pass<'_>, service: ServiceId, seen: &mut Seen) -> BTreeMap<Sp
         }
     }
     groups
+}
+
+/// The tasks of the group that have an address on each of their networks; the others wait, with the reason on them.
+fn with_addresses(
+    pass: &mut Pass<'_>,
+    service: ServiceId,
+    template: &Template,
+    settled: &Result<(), String>,
+    tasks: Group,
+    refusals: &mut Vec<Refusal>,
+) -> Group {
+    let mut ready = Group::new();
+    let mut reasons = BTreeMap::new();
+    for (key, task) in tasks {
+        let attachments = settled.clone().and_then(|()| addresses::attach(pass, &template.spec, &task.attachments));
+        match attachments {
+            Ok(attachments) if attachments == task.attachments => ready.push((key, task)),
+            Ok(attachments) => {
+                let id = task.id;
+                drop(task); // So that it can be changed in place.
+                pass.edit(service, key, id, |task| task.attachments = attachments);
+                ready.extend(pass.tasks(service, key).iter().find(|t| t.id == id).map(|t| (key, Arc::clone(t))));
+            }
+            Err(reason) => refuse(pass, service, key, &task, &reason, &mut reasons),
+        }
+    }
+    refusals.extend(reasons.into_iter().map(|(reason, tasks)| Refusal { service, tasks, reason }));
+    ready
 }
 
 fn place(pass: &mut Pass<'_>, service: ServiceId, template: &Template, tasks: Group, refusals: &mut Vec<Refusal>) {

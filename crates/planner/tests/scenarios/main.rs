@@ -2,6 +2,7 @@
 
 mod global;
 mod lifecycle;
+mod networks;
 mod nodes;
 mod placement;
 mod random;

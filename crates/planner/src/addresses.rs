@@ -1,0 +1,275 @@
+//! Addresses of tasks and services on cluster networks, and ports of the routing mesh that nobody chose.
+//!
+//! An address is given at a task's birth, together with its node or before, and is free again only when the task has ended
+//! or the service is gone. The search for a free one begins behind the address given last, which the network remembers, so
+//! that a freed one is used again late. No address is spent on a node.
+
+use crate::draft::Pass;
+use ipnet::IpNet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+use swarm_state::{Attachment, Change, Network, Node, Object, State};
+use swarm_types::{
+    EndpointMode, NetworkId, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, Subnet, TaskSpec, VirtualIp,
+};
+
+/// Ports of the routing mesh that are chosen where none was named: Docker's range.
+const DYNAMIC_PORTS: std::ops::RangeInclusive<u32> = 30_000..=32_767;
+/// Addresses looked at for one free one, at most; a larger subnet that is fuller than this holds no cluster we can serve.
+const ADDRESSES_TRIED_MAX: u128 = 1 << 20;
+
+/// What this pass has given out, on top of what the state says.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    addresses: BTreeSet<(NetworkId, IpAddr)>,
+    ports: BTreeSet<(PortProtocol, u32)>,
+    cursors: BTreeMap<NetworkId, Vec<IpAddr>>,
+    /// Networks without a free address, and how to say so.
+    full: BTreeMap<NetworkId, String>,
+}
+
+/// The cluster networks that a task of this template is on, in the template's order, the ingress network last. `None` if one
+/// of them does not exist.
+pub(crate) fn networks_of(state: &State, spec: &SharedSpec) -> Result<Vec<NetworkId>, String> {
+    let ports = spec.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
+    wanted(state, &spec.template, ports)
+}
+
+fn wanted(state: &State, template: &TaskSpec, ports: &[PortConfig]) -> Result<Vec<NetworkId>, String> {
+    let mut networks = Vec::new();
+    // Names that are no ids mean the engine's own networks.
+    for id in template.networks.iter().filter_map(|n| NetworkId::parse(&n.target).ok()) {
+        if state.network(id).is_none() {
+            return Err(format!("network {id} not found"));
+        }
+        if !networks.contains(&id) {
+            networks.push(id);
+        }
+    }
+    if ports.iter().any(|p| p.publish_mode == PublishMode::Ingress) {
+        let ingress = state.ingress().ok_or("service needs ingress network, but no ingress network is present")?;
+        networks.push(ingress.id);
+    }
+    Ok(networks)
+}
+
+/// Gives the service the virtual addresses and ports that it lacks, and takes those that it does not need any more.
+///
+/// # Errors
+/// Why one could not be given. What could be is given.
+pub(crate) fn settle_service(pass: &mut Pass<'_>, id: ServiceId) -> Result<(), String> {
+    let Some(service) = pass.service(id).cloned() else { return Ok(()) };
+    let spec: &ServiceSpec = &service.current.spec;
+    let mode = spec.endpoint_spec.as_ref().and_then(|e| e.mode).unwrap_or_default();
+    let asked = spec.endpoint_spec.as_ref().map_or(&[][..], |e| &e.ports);
+    let networks = match mode {
+        EndpointMode::Vip => wanted(pass.state, &spec.task_template, asked)?,
+        EndpointMode::Dnsrr => Vec::new(),
+    };
+    let mut endpoint = service.endpoint.clone();
+    let mut refused = Ok(());
+    endpoint.virtual_ips.retain(|vip| NetworkId::parse(&vip.network_id).is_ok_and(|id| networks.contains(&id)));
+    for network in networks {
+        if endpoint.virtual_ips.iter().any(|vip| vip.network_id == network.as_str()) {
+            continue;
+        }
+        match give(pass, network) {
+            Ok(addresses) => {
+                let first = addresses.first().map(ToString::to_string).unwrap_or_default();
+                endpoint.virtual_ips.push(VirtualIp { network_id: network.to_string(), addr: first });
+            }
+            Err(reason) => refused = Err(reason),
+        }
+    }
+    for port in endpoint.ports.iter_mut().filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port == 0) {
+        let (state, given) = (pass.state, &mut pass.given);
+        let free = |number: &u32| state.port_holder(port.protocol, *number).is_none() && !given.ports.contains(&(port.protocol, *number));
+        match DYNAMIC_PORTS.clone().find(free) {
+            Some(number) => {
+                given.ports.insert((port.protocol, number));
+                port.published_port = number;
+            }
+            None => refused = Err("no port of the routing mesh is free".to_owned()),
+        }
+    }
+    if endpoint != service.endpoint {
+        pass.edit_service(id, |service| service.endpoint = endpoint);
+    }
+    refused
+}
+
+/// The addresses of a new task of this template; those it has already are kept.
+///
+/// # Errors
+/// Why one could not be given; nothing is given then that another task would miss.
+pub(crate) fn attach(pass: &mut Pass<'_>, spec: &SharedSpec, held: &[Attachment]) -> Result<Vec<Attachment>, String> {
+    let mut attachments = Vec::new();
+    for network in networks_of(pass.state, spec)? {
+        match held.iter().find(|a| a.network == network) {
+            Some(attachment) => attachments.push(attachment.clone()),
+            None => attachments.push(Attachment { network, addresses: give(pass, network)? }),
+        }
+    }
+    Ok(attachments)
+}
+
+/// One free address of each kind that the network has.
+fn give(pass: &mut Pass<'_>, id: NetworkId) -> Result<Vec<IpNet>, String> {
+    if let Some(reason) = pass.given.full.get(&id) {
+        return Err(reason.clone());
+    }
+    let network = pass.state.network(id).cloned().ok_or_else(|| format!("network {id} not found"))?;
+    let mut cursors = pass.given.cursors.get(&id).cloned().unwrap_or_else(|| cursors_of(&network));
+    let mut addresses = Vec::new();
+    for is_v4 in [true, false] {
+        let mut of_kind = network.subnets.iter().enumerate().filter(|(_, s)| s.subnet.addr().is_ipv4() == is_v4).peekable();
+        if of_kind.peek().is_none() {
+            continue;
+        }
+        let found = of_kind.find_map(|(index, subnet)| {
+            let free = |address: IpAddr| pass.state.address_holder(id, address).is_none() && !pass.given.addresses.contains(&(id, address));
+            next_free(subnet, cursors[index], free).map(|address| (index, address))
+        });
+        let Some((index, address)) = found else {
+            let reason = exhausted(&network, is_v4);
+            pass.given.full.insert(id, reason.clone());
+            return Err(reason);
+        };
+        cursors[index] = address;
+        addresses.push(IpNet::new(address, network.subnets[index].subnet.prefix_len()).expect("the length is that of a subnet"));
+    }
+    pass.given.addresses.extend(addresses.iter().map(|net| (id, net.addr())));
+    pass.given.cursors.insert(id, cursors);
+    Ok(addresses)
+}
+
+/// What the networks of which this pass gave addresses have to remember.
+pub(crate) fn remember(state: &State, given: &Given) -> Vec<Change> {
+    let moved = given.cursors.iter().filter_map(|(id, cursors)| {
+        let network = state.network(*id).filter(|n| n.cursors != *cursors)?;
+        Some(Change::update(Object::Network(Arc::new(Network { cursors: cursors.clone(), ..(**network).clone() }))))
+    });
+    moved.collect()
+}
+
+/// Gives nodes their number in the data path: the lowest that no node has. Without networks nobody needs one.
+pub(crate) fn number_nodes(state: &State, unnumbered: &BTreeSet<NodeId>, changes: &mut Vec<Change>) {
+    if unnumbered.is_empty() || state.networks().next().is_none() {
+        return;
+    }
+    let taken: BTreeSet<u32> = state.nodes().map(|n| n.data_path_index).collect();
+    let mut free = (1..).filter(|index| !taken.contains(index));
+    for (node, index) in unnumbered.iter().filter_map(|id| state.node(*id)).zip(&mut free) {
+        changes.push(Change::update(Object::Node(Arc::new(Node { data_path_index: index, ..(**node).clone() }))));
+    }
+}
+
+fn cursors_of(network: &Network) -> Vec<IpAddr> {
+    if network.cursors.len() == network.subnets.len() {
+        network.cursors.clone()
+    } else {
+        network.subnets.iter().map(|s| s.subnet.network()).collect()
+    }
+}
+
+fn exhausted(network: &Network, is_v4: bool) -> String {
+    let of_kind = network.subnets.iter().filter(|s| s.subnet.addr().is_ipv4() == is_v4);
+    let all: u128 = of_kind.map(capacity).sum();
+    format!("network {}: 0 of {all} addresses free", network.spec.name)
+}
+
+/// How many addresses a subnet has for its gateway, tasks and services.
+fn capacity(subnet: &Subnet) -> u128 {
+    let (first, last) = bounds(subnet);
+    last.saturating_sub(first).saturating_add(1)
+}
+
+/// The first and the last address that may be given, as numbers.
+fn bounds(subnet: &Subnet) -> (u128, u128) {
+    let all = subnet.subnet;
+    let (low, high) = (number(all.network()), number(all.broadcast()));
+    // The ends of a subnet with room mean all of it.
+    let (low, high) = if high - low >= 2 { (low + 1, high - 1) } else { (low, high) };
+    match subnet.range {
+        Some(range) => (low.max(number(range.network())), high.min(number(range.broadcast()))),
+        None => (low, high),
+    }
+}
+
+/// The first free address behind `cursor`, going round once.
+fn next_free(subnet: &Subnet, cursor: IpAddr, free: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let (first, last) = bounds(subnet);
+    if first > last {
+        return None;
+    }
+    let count = last - first + 1;
+    let cursor = number(cursor);
+    let start = if (first..last).contains(&cursor) { cursor + 1 } else { first };
+    let is_v4 = subnet.subnet.addr().is_ipv4();
+    let is_reserved = |address: &IpAddr| *address == subnet.gateway || subnet.reserved.values().any(|r| r == address);
+    let round = (0..count.min(ADDRESSES_TRIED_MAX)).map(|step| first + (start - first + step) % count);
+    round.map(|n| address(n, is_v4)).find(|a| !is_reserved(a) && free(*a))
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+fn address(number: u128, is_v4: bool) -> IpAddr {
+    match u32::try_from(number) {
+        Ok(v4) if is_v4 => IpAddr::V4(Ipv4Addr::from(v4)),
+        _ => IpAddr::V6(Ipv6Addr::from(number)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(cidr: &str, gateway: &str) -> Subnet {
+        Subnet {
+            subnet: cidr.parse().expect("a subnet"),
+            gateway: gateway.parse().expect("an address"),
+            range: None,
+            reserved: BTreeMap::new(),
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_are_given_in_turn_and_freed_ones_come_last() {
+        let net = subnet("10.0.1.0/29", "10.0.1.1");
+        let mut held = BTreeSet::new();
+        let mut cursor = ip("10.0.1.0");
+        for last in 2..=6 {
+            cursor = next_free(&net, cursor, |a| !held.contains(&a)).expect("is free");
+            assert_eq!(cursor, ip(&format!("10.0.1.{last}")));
+            held.insert(cursor);
+        }
+        assert_eq!(next_free(&net, cursor, |a| !held.contains(&a)), None);
+        held.remove(&ip("10.0.1.2"));
+        held.remove(&ip("10.0.1.5"));
+        assert_eq!(next_free(&net, ip("10.0.1.4"), |a| !held.contains(&a)), Some(ip("10.0.1.5")));
+        assert_eq!(next_free(&net, ip("10.0.1.6"), |a| !held.contains(&a)), Some(ip("10.0.1.2")));
+    }
+
+    #[test]
+    fn ranges_and_reserved_addresses_are_kept() {
+        let mut net = subnet("fd00:1::/64", "fd00:1::1");
+        net.range = Some("fd00:1::10/126".parse().expect("a subnet"));
+        net.reserved.insert("router".into(), ip("fd00:1::11"));
+        let given: Vec<_> =
+            std::iter::successors(next_free(&net, ip("fd00:1::"), |_| true), |last| next_free(&net, *last, |_| true)).take(3).collect();
+        assert_eq!(given, [ip("fd00:1::10"), ip("fd00:1::12"), ip("fd00:1::13")]);
+        assert_eq!(capacity(&net), 4);
+    }
+}
