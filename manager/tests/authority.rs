@@ -2,6 +2,11 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
+use openraft::{
+    CommittedLeaderId, LogId, Vote,
+    error::{Infallible, RaftError},
+    raft::{VoteRequest, VoteResponse},
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -178,4 +183,33 @@ async fn every_route_answers_exactly_those_it_is_for() {
             }
         }
     }
+}
+
+/// A node that came back under a new id answers where its former self did. It must not vote in that one's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_a_former_member_is_refused() {
+    let world = world().await;
+    let peers = Caller::Manager.peers(&world);
+    let addr = world.addr.to_string();
+    let last = LogId::new(CommittedLeaderId::new(8, 3), 1_000_000);
+    let request = VoteRequest { vote: Vote::new(9, 3), last_log_id: Some(last) };
+    type Answer = Result<VoteResponse<u64>, RaftError<u64, Infallible>>;
+    let to_former = peers.call::<_, Answer>(&addr, "/raft/vote?to=77", &request).await;
+    match to_former.expect_err("the member is another one") {
+        PeerError::Status { status: StatusCode::GONE, message, .. } => {
+            assert_eq!(message, "member 77 is not here; this is member 1");
+        }
+        other => panic!("{other}"),
+    }
+    for path in ["/raft/append?to=77", "/raft/snapshot?to=77"] {
+        let request = Request::post(path).body(Body::from(rmp_serde::to_vec_named(&()).expect("encodes"))).expect("a request");
+        let answer = peers.send(&addr, request).await.expect("answers");
+        let wanted = if path.starts_with("/raft/append") { StatusCode::BAD_REQUEST } else { StatusCode::GONE };
+        assert_eq!(answer.status(), wanted, "{path}: what cannot be read is refused first");
+    }
+    let unnamed = peers.call::<_, Answer>(&addr, "/raft/vote", &request).await;
+    assert!(matches!(unnamed, Err(PeerError::Status { status: StatusCode::BAD_REQUEST, .. })), "a message must name its member");
+    let to_self = peers.call::<_, Answer>(&addr, "/raft/vote?to=1", &request).await;
+    let answer = to_self.expect("answers").expect("consensus runs");
+    assert!(answer.vote.leader_id.term <= 9, "it was asked: {answer:?}");
 }

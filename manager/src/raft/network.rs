@@ -47,6 +47,18 @@ pub struct PeerClient {
     peers: Arc<Peers>,
 }
 
+/// The member that a message is for, in the query of its path. A node that came back under a new id answers where its former
+/// self did, and must not vote or acknowledge entries in that one's name: it remembers none of what that one promised.
+#[derive(Debug, Deserialize)]
+pub struct Addressee {
+    /// Its id in Raft.
+    pub to: u64,
+}
+
+fn path_to(path: &str, target: u64) -> String {
+    format!("{path}?to={target}")
+}
+
 type Rpc<E> = RPCError<u64, Member, E>;
 
 /// What a snapshot stream starts with, framed by its length; the state follows.
@@ -65,7 +77,8 @@ impl PeerClient {
         A: DeserializeOwned,
         E: std::error::Error + DeserializeOwned,
     {
-        let call = self.peers.call::<Q, Result<A, RaftError<u64, E>>>(&self.addr, path, message);
+        let path = path_to(path, self.target);
+        let call = self.peers.call::<Q, Result<A, RaftError<u64, E>>>(&self.addr, &path, message);
         match tokio::time::timeout(ttl, call).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(refused))) => Err(RPCError::RemoteError(RemoteError::new(self.target, refused))),
@@ -76,8 +89,13 @@ impl PeerClient {
 }
 
 fn rpc_error<E: std::error::Error>(error: &PeerError) -> Rpc<E> {
-    // A refused dial must back off, a broken connection is worth one retry at once.
-    if error.is_unreachable() { RPCError::Unreachable(Unreachable::new(error)) } else { RPCError::Network(NetworkError::new(error)) }
+    if must_back_off(error) { RPCError::Unreachable(Unreachable::new(error)) } else { RPCError::Network(NetworkError::new(error)) }
+}
+
+/// A refused dial must back off, and so must a call to a member that is not there any more; a broken connection is worth one
+/// retry at once.
+fn must_back_off(error: &PeerError) -> bool {
+    error.is_unreachable() || matches!(error, PeerError::Status { status: http::StatusCode::GONE, .. })
 }
 
 impl RaftNetwork<TypeConfig> for PeerClient {
@@ -101,13 +119,14 @@ impl RaftNetwork<TypeConfig> for PeerClient {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<u64>, StreamingError<TypeConfig, Fatal<u64>>> {
         let head = SnapshotHead { vote, meta: snapshot.meta };
-        let send = send_snapshot(Arc::clone(&self.peers), self.addr.clone(), head, snapshot.snapshot);
+        let path = path_to("/raft/snapshot", self.target);
+        let send = send_snapshot(Arc::clone(&self.peers), self.addr.clone(), path, head, snapshot.snapshot);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = send => match sent {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(fatal)) => Err(StreamingError::RemoteError(RemoteError::new(self.target, fatal))),
-                Err(error) if error.is_unreachable() => Err(StreamingError::Unreachable(Unreachable::new(&error))),
+                Err(error) if must_back_off(&error) => Err(StreamingError::Unreachable(Unreachable::new(&error))),
                 Err(error) => Err(StreamingError::Network(NetworkError::new(&error))),
             },
         }
@@ -121,6 +140,7 @@ impl RaftNetwork<TypeConfig> for PeerClient {
 async fn send_snapshot(
     peers: Arc<Peers>,
     addr: String,
+    path: String,
     head: SnapshotHead,
     snapshot: Box<StateSnapshot>,
 ) -> Result<Result<SnapshotResponse<u64>, Fatal<u64>>, PeerError> {
@@ -129,7 +149,7 @@ async fn send_snapshot(
     let encoder = tokio::task::spawn_blocking(move || encode_snapshot(&head, &snapshot, sender));
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let codec = |source: Box<dyn std::error::Error + Send + Sync>| PeerError::Codec { addr: addr.clone(), source };
-    let request = http::Request::post("/raft/snapshot").body(Body::from_stream(stream)).map_err(|e| codec(Box::new(e)))?;
+    let request = http::Request::post(path).body(Body::from_stream(stream)).map_err(|e| codec(Box::new(e)))?;
     let response = peers.send(&addr, request).await?;
     let status = response.status();
     let body = Body::new(response.into_body());

@@ -3,11 +3,15 @@
 use super::{
     JoinRequest, MembershipError, Raft, RaftNode, TypeConfig,
     membership::{Hello, Membership},
-    network::receive_snapshot,
+    network::{Addressee, receive_snapshot},
     node::{ReadIndexRequest, leader_read_index},
 };
 use crate::server::{CallError, Msgpack, PeerAddr};
-use axum::{Extension, body::Body, extract::State as Held};
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Query, State as Held},
+};
 use http::StatusCode;
 use openraft::{
     Snapshot,
@@ -29,26 +33,52 @@ pub struct RaftRoutes {
     pub node_id: NodeId,
 }
 
-type Answer<T, E = openraft::error::Infallible> = Msgpack<Result<T, RaftError<u64, E>>>;
+type Answer<T, E = openraft::error::Infallible> = Result<Msgpack<Result<T, RaftError<u64, E>>>, CallError>;
+
+/// Refuses what is for a member that was here before.
+fn require_addressee(held: &RaftRoutes, to: &Addressee) -> Result<(), CallError> {
+    if to.to == held.node.raft_id {
+        return Ok(());
+    }
+    Err(CallError::new(StatusCode::GONE, format!("member {} is not here; this is member {}", to.to, held.node.raft_id)))
+}
 
 /// `POST /raft/append`
+///
+/// # Errors
+/// 410 when it is for another member than this one.
 pub async fn append(
     Held(held): Held<RaftRoutes>,
+    Query(to): Query<Addressee>,
     Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>,
 ) -> Answer<AppendEntriesResponse<u64>> {
-    Msgpack(held.node.raft.append_entries(rpc).await)
+    require_addressee(&held, &to)?;
+    Ok(Msgpack(held.node.raft.append_entries(rpc).await))
 }
 
 /// `POST /raft/vote`
-pub async fn vote(Held(held): Held<RaftRoutes>, Msgpack(rpc): Msgpack<VoteRequest<u64>>) -> Answer<VoteResponse<u64>> {
-    Msgpack(held.node.raft.vote(rpc).await)
+///
+/// # Errors
+/// As [`append`].
+pub async fn vote(
+    Held(held): Held<RaftRoutes>,
+    Query(to): Query<Addressee>,
+    Msgpack(rpc): Msgpack<VoteRequest<u64>>,
+) -> Answer<VoteResponse<u64>> {
+    require_addressee(&held, &to)?;
+    Ok(Msgpack(held.node.raft.vote(rpc).await))
 }
 
 /// `POST /raft/snapshot`: the body is a stream.
 ///
 /// # Errors
-/// 400 when the stream breaks.
-pub async fn snapshot(Held(held): Held<RaftRoutes>, body: Body) -> Result<Msgpack<Result<SnapshotResponse<u64>, Fatal<u64>>>, CallError> {
+/// As [`append`], and 400 when the stream breaks.
+pub async fn snapshot(
+    Held(held): Held<RaftRoutes>,
+    Query(to): Query<Addressee>,
+    body: Body,
+) -> Result<Msgpack<Result<SnapshotResponse<u64>, Fatal<u64>>>, CallError> {
+    require_addressee(&held, &to)?;
     let (head, state) = receive_snapshot(body).await.map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
     let raft: &Raft = &held.node.raft;
     Ok(Msgpack(raft.install_full_snapshot(head.vote, Snapshot { meta: head.meta, snapshot: Box::new(state) }).await))
