@@ -4,6 +4,7 @@
 //! Rooms meet in the [`store`] and never call a sibling; [`daemon`] alone reads configuration, spawns loops and wires them.
 
 pub mod api;
+pub mod blocking;
 pub mod ca;
 pub mod config;
 pub mod control;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture, future::Shared};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
-use hyper::{body::Incoming, client::conn::http2::SendRequest};
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
@@ -105,10 +105,25 @@ impl Link {
 /// When each address was last heard from or last failed; tells reachability.
 type Heard = Arc<Mutex<HashMap<String, (Instant, bool)>>>;
 
-/// Connections to other managers, made when needed and again when broken.
+/// Carries a request to a manager and brings its answer. Where the room ends: HTTP/2 over TLS in the daemon, a made-up
+/// network in the simulation.
+pub trait Transport: Send + Sync {
+    /// Sends a request whose URI is a path; the answer's body streams. Error statuses are answers.
+    fn send<'a>(&'a self, addr: &'a str, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, PeerError>>;
+}
+
+/// Calls to other managers.
 pub struct Peers {
+    transport: Arc<dyn Transport>,
+    /// The transport again, where it is the real one.
+    connections: Option<Arc<Connections>>,
+    heard: Heard,
+}
+
+/// Connections to other managers, made when needed and again when broken.
+struct Connections {
     tls: RwLock<Arc<ClientConfig>>,
-    connections: Mutex<HashMap<String, Connection>>,
+    open: Mutex<HashMap<String, Connection>>,
     heard: Heard,
 }
 
@@ -116,13 +131,23 @@ impl Peers {
     /// No connections yet. `tls` presents this manager's certificate.
     #[must_use]
     pub fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { tls: RwLock::new(tls), connections: Mutex::default(), heard: Heard::default() }
+        let heard = Heard::default();
+        let connections = Arc::new(Connections { tls: RwLock::new(tls), open: Mutex::default(), heard: Arc::clone(&heard) });
+        Self { transport: Arc::clone(&connections) as Arc<_>, connections: Some(connections), heard }
+    }
+
+    /// Calls over another transport, which then says who the caller is.
+    #[must_use]
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, connections: None, heard: Heard::default() }
     }
 
     /// Uses other roots from the next connection on.
     pub fn set_tls(&self, tls: Arc<ClientConfig>) {
-        *self.tls.write().expect("nothing panics while holding it") = tls;
-        self.connections.lock().expect("nothing panics while holding it").clear();
+        if let Some(connections) = &self.connections {
+            *connections.tls.write().expect("nothing panics while holding it") = tls;
+            connections.open.lock().expect("nothing panics while holding it").clear();
+        }
     }
 
     /// Whether the address answered last time; `None` before the first call.
@@ -135,8 +160,8 @@ impl Peers {
     ///
     /// # Errors
     /// [`PeerError::Dial`] or [`PeerError::Http`]. Error statuses are answers here.
-    pub async fn send(&self, addr: &str, request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
-        let result = self.send_on_connection(addr, request).await;
+    pub async fn send(&self, addr: &str, request: Request<Body>) -> Result<Response<Body>, PeerError> {
+        let result = self.transport.send(addr, request).await;
         note(&self.heard, addr, result.is_ok());
         result
     }
@@ -161,14 +186,22 @@ impl Peers {
         rmp_serde::from_slice(&bytes).map_err(|e| codec(Box::new(e)))
     }
 
-    async fn read_whole(&self, addr: &str, response: Response<Incoming>) -> Result<(http::StatusCode, Bytes), PeerError> {
+    async fn read_whole(&self, addr: &str, response: Response<Body>) -> Result<(http::StatusCode, Bytes), PeerError> {
         let status = response.status();
         let limited = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
         let body = limited.collect().await.map_err(|source| PeerError::Http { addr: addr.to_owned(), source })?;
         Ok((status, body.to_bytes()))
     }
+}
 
-    async fn send_on_connection(&self, addr: &str, mut request: Request<Body>) -> Result<Response<Incoming>, PeerError> {
+impl Transport for Connections {
+    fn send<'a>(&'a self, addr: &'a str, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, PeerError>> {
+        Box::pin(self.send_on_connection(addr, request))
+    }
+}
+
+impl Connections {
+    async fn send_on_connection(&self, addr: &str, mut request: Request<Body>) -> Result<Response<Body>, PeerError> {
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let uri = format!("https://{addr}{path}");
         *request.uri_mut() = uri.parse::<Uri>().map_err(|e| PeerError::Codec { addr: addr.to_owned(), source: Box::new(e) })?;
@@ -188,7 +221,7 @@ impl Peers {
                 }
             };
             let mut error = match sent {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(response.map(Body::new)),
                 Err(error) => error,
             };
             // Given back, it never left: the connection had ended, as after a restart of the peer.
@@ -207,7 +240,7 @@ impl Peers {
     /// The shared connection, or a new one. Only one dial per address runs at a time.
     async fn connection(&self, addr: &str) -> Result<Link, PeerError> {
         let connection = {
-            let mut connections = self.connections.lock().expect("nothing panics while holding it");
+            let mut connections = self.open.lock().expect("nothing panics while holding it");
             let usable = connections.get(addr).filter(|c| match c.peek() {
                 None => true,
                 Some(Ok(link)) => !link.sender.is_closed() && link.ended.has_changed().is_ok(),

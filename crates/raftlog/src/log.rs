@@ -72,6 +72,8 @@ struct Shared<C: RaftTypeConfig<NodeId = u64>> {
     sealer: Sealer,
     path: PathBuf,
     view: Mutex<LogView<C::Entry>>,
+    /// Reads block the caller instead of a thread of their own.
+    in_place: bool,
 }
 
 impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
@@ -126,6 +128,9 @@ where
                 let copied = view.copy(wanted, bytes_max).into_iter();
                 return Ok(copied.map(|(_, entry)| entry).collect());
             }
+        }
+        if self.shared.in_place {
+            return self.shared.read(&range, bytes_max);
         }
         let shared = Arc::clone(&self.shared);
         match tokio::task::spawn_blocking(move || shared.read(&range, bytes_max)).await {

@@ -102,6 +102,20 @@ impl Writer {
         self.close();
     }
 
+    /// Like [`run`](Self::run), on the runtime of the caller. `latency` says how long the next write takes.
+    pub(crate) async fn run_in_place(mut self, mut latency: impl FnMut() -> std::time::Duration) {
+        loop {
+            while let Some(upto) = self.purge_upto {
+                self.purge_step(upto);
+            }
+            let Some(first) = self.requests.recv().await else { break };
+            tokio::time::sleep(latency()).await;
+            let group = self.join(first);
+            self.perform(group);
+        }
+        self.close();
+    }
+
     /// Waits for the next request, deleting purged entries meanwhile.
     fn next(&mut self) -> Option<Request> {
         while let Some(upto) = self.purge_upto {

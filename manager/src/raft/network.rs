@@ -1,7 +1,10 @@
 //! Raft's messages to other managers, over the shared connections.
 
 use super::{Member, StateSnapshot, TypeConfig};
-use crate::peer::{PeerError, Peers};
+use crate::{
+    blocking,
+    peer::{PeerError, Peers},
+};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -144,32 +147,48 @@ async fn send_snapshot(
     head: SnapshotHead,
     snapshot: Box<StateSnapshot>,
 ) -> Result<Result<SnapshotResponse<u64>, Fatal<u64>>, PeerError> {
+    if blocking::is_in_place() {
+        let mut bytes = Vec::new();
+        let encoded = write_snapshot(&head, &snapshot, &mut bytes);
+        encoded.map_err(|e| PeerError::Codec { addr: addr.clone(), source: Box::new(e) })?;
+        return post_snapshot(&peers, &addr, path, Body::from(bytes)).await;
+    }
     let (sender, receiver) = mpsc::channel::<Result<Bytes, io::Error>>(PIECES_WAITING_MAX);
     // The encoder runs on a blocking thread; when the request ends early, its channel closes and it stops.
     let encoder = tokio::task::spawn_blocking(move || encode_snapshot(&head, &snapshot, sender));
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let codec = |source: Box<dyn std::error::Error + Send + Sync>| PeerError::Codec { addr: addr.clone(), source };
-    let request = http::Request::post(path).body(Body::from_stream(stream)).map_err(|e| codec(Box::new(e)))?;
-    let response = peers.send(&addr, request).await?;
-    let status = response.status();
-    let body = Body::new(response.into_body());
-    let bytes = axum::body::to_bytes(body, PIECE_BYTES).await.map_err(|e| codec(Box::new(e)))?;
+    let answer = post_snapshot(&peers, &addr, path, Body::from_stream(stream)).await?;
     if let Ok(Err(error)) = encoder.await {
         tracing::debug!(%addr, %error, "snapshot stream was not sent to its end");
     }
+    Ok(answer)
+}
+
+async fn post_snapshot(
+    peers: &Peers,
+    addr: &str,
+    path: String,
+    body: Body,
+) -> Result<Result<SnapshotResponse<u64>, Fatal<u64>>, PeerError> {
+    let codec = |source: Box<dyn std::error::Error + Send + Sync>| PeerError::Codec { addr: addr.to_owned(), source };
+    let request = http::Request::post(path).body(body).map_err(|e| codec(Box::new(e)))?;
+    let response = peers.send(addr, request).await?;
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), PIECE_BYTES).await.map_err(|e| codec(Box::new(e)))?;
     if !status.is_success() {
-        return Err(PeerError::Status { addr: addr.clone(), status, message: String::from_utf8_lossy(&bytes).into_owned(), leader: None });
+        return Err(PeerError::Status {
+            addr: addr.to_owned(),
+            status,
+            message: String::from_utf8_lossy(&bytes).into_owned(),
+            leader: None,
+        });
     }
     rmp_serde::from_slice(&bytes).map_err(|e| codec(Box::new(e)))
 }
 
 fn encode_snapshot(head: &SnapshotHead, snapshot: &StateSnapshot, sender: mpsc::Sender<Result<Bytes, io::Error>>) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(PIECE_BYTES, PieceWriter { sender });
-    let encoded = rmp_serde::to_vec_named(head).map_err(io::Error::other)?;
-    let length = u32::try_from(encoded.len()).map_err(io::Error::other)?;
-    io::Write::write_all(&mut out, &length.to_be_bytes())?;
-    io::Write::write_all(&mut out, &encoded)?;
-    let result = snapshot.0.write_to(&mut out).map_err(io::Error::other);
+    let result = write_snapshot(head, snapshot, &mut out);
     let result = result.and_then(|()| io::Write::flush(&mut out));
     if let Err(error) = &result {
         // The receiver must not take a cut stream for a whole one.
@@ -177,6 +196,24 @@ fn encode_snapshot(head: &SnapshotHead, snapshot: &StateSnapshot, sender: mpsc::
         let _ = out.get_ref().sender.blocking_send(Err(cut));
     }
     result
+}
+
+fn write_snapshot(head: &SnapshotHead, snapshot: &StateSnapshot, out: &mut impl io::Write) -> io::Result<()> {
+    let encoded = rmp_serde::to_vec_named(head).map_err(io::Error::other)?;
+    let length = u32::try_from(encoded.len()).map_err(io::Error::other)?;
+    out.write_all(&length.to_be_bytes())?;
+    out.write_all(&encoded)?;
+    snapshot.0.write_to(out).map_err(io::Error::other)
+}
+
+fn read_snapshot(input: &mut impl io::Read) -> io::Result<(SnapshotHead, StateSnapshot)> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    let mut head = vec![0; (u32::from_be_bytes(length) as usize).min(PIECE_BYTES)];
+    input.read_exact(&mut head)?;
+    let head: SnapshotHead = rmp_serde::from_slice(&head).map_err(io::Error::other)?;
+    let state = swarm_state::State::read_from(input).map_err(io::Error::other)?;
+    Ok((head, StateSnapshot(state)))
 }
 
 struct PieceWriter {
@@ -199,16 +236,14 @@ impl io::Write for PieceWriter {
 /// # Errors
 /// When the stream breaks, or is no snapshot.
 pub async fn receive_snapshot(body: Body) -> io::Result<(SnapshotHead, StateSnapshot)> {
+    if blocking::is_in_place() {
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
+        return read_snapshot(&mut &bytes[..]);
+    }
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
     let decoder = tokio::task::spawn_blocking(move || {
         let mut input = io::BufReader::with_capacity(PIECE_BYTES, PieceReader { receiver, piece: Bytes::new() });
-        let mut length = [0; 4];
-        io::Read::read_exact(&mut input, &mut length)?;
-        let mut head = vec![0; (u32::from_be_bytes(length) as usize).min(PIECE_BYTES)];
-        io::Read::read_exact(&mut input, &mut head)?;
-        let head: SnapshotHead = rmp_serde::from_slice(&head).map_err(io::Error::other)?;
-        let state = swarm_state::State::read_from(&mut input).map_err(io::Error::other)?;
-        Ok((head, StateSnapshot(state)))
+        read_snapshot(&mut input)
     });
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {

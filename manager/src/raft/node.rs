@@ -2,6 +2,7 @@
 
 use super::{Member, Raft, TypeConfig, network::Network, proposer::Proposer, state_machine::LoadError, state_machine::StateMachine};
 use crate::{
+    blocking,
     peer::Peers,
     store::{Leadership, Log, LogFuture, Peer, ProposeError, Publisher, ReadError, Store},
 };
@@ -90,12 +91,27 @@ impl RaftNode {
     /// # Errors
     /// [`OpenError`]
     pub async fn open(dir: &Path, keys: &Keys, raft_id: u64, peers: Arc<Peers>, tuning: &Tuning) -> Result<Self, OpenError> {
+        let log = RaftLog::<TypeConfig>::open(dir, keys).await?;
+        Self::open_on(log, dir, keys, raft_id, peers, tuning).await
+    }
+
+    /// Like [`open`](Self::open), over a log that the caller opened; snapshots are in `dir`.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn open_on(
+        log: RaftLog<TypeConfig>,
+        dir: &Path,
+        keys: &Keys,
+        raft_id: u64,
+        peers: Arc<Peers>,
+        tuning: &Tuning,
+    ) -> Result<Self, OpenError> {
         let keep = usize::try_from(tuning.old_snapshots).unwrap_or(usize::MAX).saturating_add(1);
         let keep = NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN);
         let snapshots = Arc::new(SnapshotStore::open(dir, keys, keep)?);
-        let log = RaftLog::<TypeConfig>::open(dir, keys).await?;
         let log_status = log.status();
-        let machine = tokio::task::spawn_blocking(move || StateMachine::load(snapshots)).await;
+        let machine = blocking::run(move || StateMachine::load(snapshots)).await;
         let machine = machine.map_err(|e| OpenError::Raft(e.to_string()))??;
         let publisher = machine.publisher();
         let (purged, held) = (log.last_purged().map_or(0, |l| l.index), publisher.state().applied());

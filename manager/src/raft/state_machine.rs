@@ -1,7 +1,7 @@
 //! The replicated state as openraft's state machine.
 
 use super::{Outcome, StateSnapshot, TypeConfig};
-use crate::store::Publisher;
+use crate::{blocking, store::Publisher};
 use openraft::{
     EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StorageIOError, StoredMembership,
     storage::RaftStateMachine,
@@ -146,7 +146,7 @@ async fn save(snapshots: Arc<SnapshotStore<TypeConfig>>, meta: Meta, state: Stat
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| -> StorageError<u64> {
         StorageIOError::write_snapshot(Some(signature.clone()), &as_io_error(error)).into()
     };
-    let written = tokio::task::spawn_blocking(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let written = blocking::run(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut writer = snapshots.create(meta)?;
         state.write_to(&mut writer)?;
         writer.commit()?;

@@ -47,6 +47,22 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
         Self::open_blocking(path, keys, move |_| Ok(backend)).await
     }
 
+    /// Like [`open_with`](Self::open_with), without threads: the caller's runtime writes, and reads block it. For simulations,
+    /// where everything has to happen in the same order again. `latency` says how long the next write takes; in that time
+    /// what was handed over is not in the backend yet.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_in_place(
+        backend: Box<dyn LogBackend>,
+        keys: &Keys,
+        latency: impl FnMut() -> std::time::Duration + Send + 'static,
+    ) -> Result<RaftLog<C>, LogError> {
+        let (log, writer) = prepare(backend, keys.sealer(), true)?;
+        tokio::spawn(writer.run_in_place(latency));
+        Ok(log)
+    }
+
     async fn open_blocking(
         path: PathBuf,
         keys: &Keys,
@@ -65,6 +81,19 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
 
 /// Checks the log and starts its writer.
 fn start<C: RaftTypeConfig<NodeId = u64>>(backend: Box<dyn LogBackend>, sealer: Sealer) -> Result<RaftLog<C>, LogError> {
+    let path = backend.path().to_path_buf();
+    let (log, writer) = prepare(backend, sealer, false)?;
+    let started = std::thread::Builder::new().name("raftlog-writer".to_owned()).spawn(move || writer.run());
+    started.map_err(|source| LogError::File { doing: "start the writer thread of", path, source })?;
+    Ok(log)
+}
+
+/// Checks the log.
+fn prepare<C: RaftTypeConfig<NodeId = u64>>(
+    backend: Box<dyn LogBackend>,
+    sealer: Sealer,
+    in_place: bool,
+) -> Result<(RaftLog<C>, Writer), LogError> {
     let path = backend.path().to_path_buf();
     let stored = Stored { backend: backend.as_ref(), sealer: &sealer, path: &path };
     stored.check_layout()?;
@@ -88,20 +117,16 @@ fn start<C: RaftTypeConfig<NodeId = u64>>(backend: Box<dyn LogBackend>, sealer: 
         failed: None,
         path: path.clone(),
     };
-    std::thread::Builder::new().name("raftlog-writer".to_owned()).spawn(move || writer.run()).map_err(|source| LogError::File {
-        doing: "start the writer thread of",
-        path: path.clone(),
-        source,
-    })?;
-    Ok(RaftLog {
-        reader: LogReader { shared: Arc::new(Shared { backend, sealer, path, view: Mutex::new(view) }) },
+    let log = RaftLog {
+        reader: LogReader { shared: Arc::new(Shared { backend, sealer, path, view: Mutex::new(view), in_place }) },
         requests,
         status,
         appends: 0,
         written,
         vote,
         committed,
-    })
+    };
+    Ok((log, writer))
 }
 
 /// A log as it is found.
