@@ -5,7 +5,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{cluster::FakeCluster, soon, until};
-use swarm_agent::session::{Session, SessionState, Tasks};
+use swarm_agent::session::{OverTls, Session, SessionState, Tasks};
 use swarm_pki::{Credentials, LiveIdentity, NodeKey, NodeSubject, Role};
 use swarm_session::{Assign, CloseReason, FromAgent, FromManager, Generation, StatusReport};
 use swarm_types::{NodeDescription, NodeId, RemoteManager, TaskId, TaskStatus};
@@ -95,8 +95,10 @@ impl Bench {
         let session = Session {
             node_id,
             tasks: tasks.clone(),
-            identity: Arc::new(LiveIdentity::new(credentials)),
-            roots: watch::channel(cluster.shared.ca.roots().clone()).1,
+            dial: Arc::new(OverTls {
+                identity: Arc::new(LiveIdentity::new(credentials)),
+                roots: watch::channel(cluster.shared.ca.roots().clone()).1,
+            }),
             managers: managers.subscribe(),
             own: watch::channel(own).1,
             description: description.subscribe(),

@@ -102,6 +102,10 @@ impl LeaderLink for Links {
     fn send(&self, message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>> {
         Box::pin(self.send_to_leader(message))
     }
+
+    fn host_answers<'a>(&'a self, addr: &'a str) -> LinkFuture<'a, bool> {
+        Box::pin(self.peers.host_answers(addr))
+    }
 }
 
 impl api::Forward for Links {

@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
@@ -19,6 +20,8 @@ use tokio_rustls::TlsConnector;
 
 /// A dial takes no longer, or the peer counts as unreachable. A silent host costs this once per attempt.
 pub const DIAL_TIMEOUT: Duration = Duration::from_millis(1000);
+/// A host that takes longer than this to take or refuse a connection has not answered this time.
+const HOST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer that is read whole at most.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A connection without traffic is probed this often, so that a dead peer is noticed between calls.
@@ -110,6 +113,9 @@ type Heard = Arc<Mutex<HashMap<String, (Instant, bool)>>>;
 pub trait Transport: Send + Sync {
     /// Sends a request whose URI is a path; the answer's body streams. Error statuses are answers.
     fn send<'a>(&'a self, addr: &'a str, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, PeerError>>;
+
+    /// Whether the host takes or refuses a connection. A system that runs does, even when its manager was killed or stands still.
+    fn host_answers<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, bool>;
 }
 
 /// Calls to other managers.
@@ -166,6 +172,11 @@ impl Peers {
         result
     }
 
+    /// Whether the host at this address takes or refuses a connection; `false` when it does neither for some seconds.
+    pub async fn host_answers(&self, addr: &str) -> bool {
+        self.transport.host_answers(addr).await
+    }
+
     /// Posts a MessagePack value and reads one back.
     ///
     /// # Errors
@@ -197,6 +208,10 @@ impl Peers {
 impl Transport for Connections {
     fn send<'a>(&'a self, addr: &'a str, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, PeerError>> {
         Box::pin(self.send_on_connection(addr, request))
+    }
+
+    fn host_answers<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(host_answers(addr))
     }
 }
 
@@ -273,6 +288,18 @@ impl Connections {
     }
 }
 
+async fn host_answers(addr: &str) -> bool {
+    match tokio::time::timeout(HOST_ANSWER_TIMEOUT, TcpStream::connect(addr)).await {
+        Ok(Ok(_)) => true,
+        // A refusal and the like come from the host itself; these come from the network before it.
+        Ok(Err(error)) => !matches!(
+            error.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown
+        ),
+        Err(_) => false,
+    }
+}
+
 fn note(heard: &Heard, addr: &str, answered: bool) {
     heard.lock().expect("nothing panics while holding it").insert(addr.to_owned(), (Instant::now(), answered));
 }
@@ -310,5 +337,21 @@ fn message_of(body: &[u8]) -> String {
     match serde_json::from_slice::<Message>(body) {
         Ok(m) => m.message,
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_host_answers_with_its_manager_and_without() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("an address").to_string();
+        // Nobody accepts: a manager that stands still.
+        assert!(host_answers(&addr).await);
+        drop(listener);
+        assert!(host_answers(&addr).await, "refused by the host itself");
     }
 }

@@ -2,29 +2,24 @@
 
 use super::{
     choice::{self, Backoff},
+    dial::{Dial, Opened},
     machine::{Effect, End, Event, Machine},
     tasks::Tasks,
 };
-use crate::cluster_port::{CallError, ClusterPort};
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use swarm_pki::{LiveIdentity, RootBundle};
+use futures_util::StreamExt as _;
+use std::{sync::Arc, time::Duration};
 use swarm_session::{FrameDecoder, FromAgent, FromManager, Generation, NodeOrders, encode};
 use swarm_types::{NodeDescription, NodeId, RemoteManager};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 /// From the first packet to the manager's Welcome; then the next manager is tried.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
-/// Messages on their way out at most. A manager that does not read them for [`SEND_TIMEOUT`] loses the session.
-const SEND_QUEUE: usize = 16;
+/// A manager that does not read for this time loses the session.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the manager may take to end its side after our Goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -33,8 +28,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const REMOVED_PAUSE: Duration = Duration::from_secs(300);
 /// A beat is sent up to this part of the period early, so that nodes do not beat together.
 const BEAT_EARLY: f64 = 0.1;
-
-type Outgoing = StreamBody<ReceiverStream<Result<Frame<Bytes>, Infallible>>>;
 
 /// How the search for a session goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,16 +43,13 @@ pub struct SessionState {
 }
 
 /// Keeps a session with one of the managers.
-#[derive(Debug)]
 pub struct Session<T> {
     /// This node.
     pub node_id: NodeId,
     /// This host's tasks.
     pub tasks: T,
-    /// What connections present.
-    pub identity: Arc<LiveIdentity>,
-    /// What connections trust.
-    pub roots: watch::Receiver<RootBundle>,
+    /// The way to managers.
+    pub dial: Arc<dyn Dial>,
     /// Every manager known.
     pub managers: watch::Receiver<Vec<RemoteManager>>,
     /// Addresses of this host's own manager, the best first; tried before the others.
@@ -78,12 +68,9 @@ pub struct Session<T> {
 
 /// An open stream to a manager.
 struct Stream {
-    outgoing: mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
-    incoming: Incoming,
+    opened: Opened,
     decoder: FrameDecoder,
     welcome_by: Instant,
-    /// Keeps the connection open.
-    _port: ClusterPort<Outgoing>,
 }
 
 impl<T: Tasks> Session<T> {
@@ -174,19 +161,10 @@ impl<T: Tasks> Session<T> {
 
     async fn open(&self, addr: &str, hello: &FromAgent) -> Result<Stream, End> {
         let welcome_by = Instant::now() + WELCOME_TIMEOUT;
-        let failed = |error: CallError| end_of(&error, addr);
-        let late = |_| End::Elsewhere(format!("{addr} did not accept the session in time"));
         let hello = encode(hello).map_err(|error| End::Refused(error.to_string()))?;
-        let roots = self.roots.borrow().clone();
-        let config = swarm_pki::client_config(Arc::clone(&self.identity), &roots);
-        let connect = ClusterPort::connect(addr, config, swarm_pki::manager_server_name());
-        let mut port = timeout_at(welcome_by, connect).await.map_err(late)?.map_err(failed)?;
-        let (outgoing, queue) = mpsc::channel(SEND_QUEUE);
-        outgoing.try_send(Ok(Frame::data(hello))).expect("the queue is new");
-        let body = StreamBody::new(ReceiverStream::new(queue));
-        let sent = port.send(Method::POST, "/session", "application/msgpack", body);
-        let response = timeout_at(welcome_by, sent).await.map_err(late)?.map_err(failed)?;
-        Ok(Stream { outgoing, incoming: response.into_body(), decoder: FrameDecoder::default(), welcome_by, _port: port })
+        let opened = timeout_at(welcome_by, self.dial.open(addr, hello)).await;
+        let opened = opened.map_err(|_| End::Elsewhere(format!("{addr} did not accept the session in time")))??;
+        Ok(Stream { opened, decoder: FrameDecoder::default(), welcome_by })
     }
 
     async fn drive(&mut self, machine: &mut Machine, stream: &mut Stream, addr: &str) -> End {
@@ -233,7 +211,7 @@ impl<T: Tasks> Session<T> {
                         }
                         return end;
                     }
-                    effect => match self.perform(effect, stream).await {
+                    effect => match self.perform(effect, &stream.opened.outgoing).await {
                         Ok(Some(event)) => todo.extend(machine.step(event)),
                         Ok(None) => {}
                         Err(end) => return end,
@@ -255,9 +233,9 @@ impl<T: Tasks> Session<T> {
     }
 
     /// Performs an effect that is not about the session itself; what follows from it.
-    async fn perform(&self, effect: Effect, stream: &Stream) -> Result<Option<Event>, End> {
+    async fn perform(&self, effect: Effect, outgoing: &mpsc::Sender<Bytes>) -> Result<Option<Event>, End> {
         match effect {
-            Effect::Send(message) => send(stream, &message).await.map(|()| None),
+            Effect::Send(message) => send(outgoing, &message).await.map(|()| None),
             Effect::Assign(assign) => Ok(Some(Event::Assigned(self.tasks.assign(*assign).await))),
             Effect::CollectReports => Ok(Some(Event::Reports(self.tasks.unreported().await))),
             Effect::Taken(reports) => {
@@ -277,9 +255,9 @@ fn next_beat(period: Duration) -> Instant {
     Instant::now() + period.mul_f64(1.0 - BEAT_EARLY * rand::random::<f64>())
 }
 
-async fn send(stream: &Stream, message: &FromAgent) -> Result<(), End> {
+async fn send(outgoing: &mpsc::Sender<Bytes>, message: &FromAgent) -> Result<(), End> {
     let frame = encode(message).map_err(|error| End::Refused(error.to_string()))?;
-    match timeout(SEND_TIMEOUT, stream.outgoing.send(Ok(Frame::data(frame)))).await {
+    match timeout(SEND_TIMEOUT, outgoing.send(frame)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Elsewhere("the manager closed the session".to_owned())),
         Err(_) => Err(End::Elsewhere("the manager does not read what it is told".to_owned())),
@@ -292,33 +270,17 @@ async fn receive(stream: &mut Stream) -> Result<FromManager, String> {
         if let Some(message) = stream.decoder.next_value().map_err(|error| error.to_string())? {
             return Ok(message);
         }
-        let frame = stream.incoming.frame().await.ok_or("the manager ended it")?.map_err(|error| error.to_string())?;
-        if let Some(data) = frame.data_ref() {
-            stream.decoder.extend(data);
-        }
+        let piece = stream.opened.incoming.next().await.ok_or("the manager ended it")??;
+        stream.decoder.extend(&piece);
     }
 }
 
 /// Ends our side and waits shortly until the manager has read so far and ended its own.
 async fn say_goodbye(stream: &mut Stream) {
     let (closed, _) = mpsc::channel(1);
-    stream.outgoing = closed;
-    let ended = async { while let Some(Ok(_)) = stream.incoming.frame().await {} };
+    stream.opened.outgoing = closed;
+    let ended = async { while let Some(Ok(_)) = stream.opened.incoming.next().await {} };
     if timeout(GOODBYE_TIMEOUT, ended).await.is_err() {
         tracing::debug!("the manager did not end the session after the goodbye");
-    }
-}
-
-/// What a failed call means for the session.
-fn end_of(error: &CallError, addr: &str) -> End {
-    match error {
-        CallError::Refused { status, message } if *status == StatusCode::FORBIDDEN => {
-            if message.contains("was removed from swarm") {
-                End::Removed
-            } else {
-                End::Refused(message.clone())
-            }
-        }
-        other => End::Elsewhere(format!("no session with {addr}: {other}")),
     }
 }

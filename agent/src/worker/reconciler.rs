@@ -449,7 +449,9 @@ impl Reconciler {
     }
 
     fn arm_flush(&mut self) {
-        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
+        if self.records.are_kept() {
+            self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
+        }
     }
 
     fn tell_change(&self) {

@@ -94,6 +94,11 @@ impl Records {
         Self { disk: None }
     }
 
+    /// Whether there is a disk that they have to reach.
+    pub(super) fn are_kept(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// Opens the records of `owner` in `dir`. Those of another node are dropped. Blocks on the disk.
     pub(super) fn open(dir: &Path, owner: NodeId) -> Result<(Self, Found), RecordsError> {
         let refused = |source: Box<dyn std::error::Error + Send + Sync>| RecordsError::Open { path: dir.to_owned(), source };

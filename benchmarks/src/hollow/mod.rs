@@ -13,7 +13,7 @@ use crate::managers::{Admitted, Managers, admit_with};
 use anyhow::{Context, Result, ensure};
 use std::{sync::Arc, time::Duration};
 use swarm_agent::{
-    session::{Session, SessionState},
+    session::{OverTls, Session, SessionState},
     worker::{WorkerConfig, WorkerHandle},
 };
 use swarm_pki::{LiveIdentity, RootBundle};
@@ -122,8 +122,7 @@ impl Node {
         let session = Session {
             node_id,
             tasks,
-            identity: Arc::new(LiveIdentity::new(credentials)),
-            roots: roots_seen,
+            dial: Arc::new(OverTls { identity: Arc::new(LiveIdentity::new(credentials)), roots: roots_seen }),
             managers: managers_seen,
             own: own_seen,
             description: description_seen,

@@ -5,17 +5,15 @@
 //! Whether a host is there is easier to see than whether its agent is: a system that runs takes or refuses a connection, even
 //! when its manager was killed or stands still. Only one that does neither is dead, or cut off, which is the same to us.
 
+use super::LeaderLink;
 use crate::store::Store;
-use std::{io, time::Duration};
+use std::{sync::Arc, time::Duration};
 use swarm_types::NodeId;
 use tokio::{
-    net::TcpStream,
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
-/// A host that takes longer than this to take or refuse a connection has not answered this time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 /// A host counts as dead when it has not answered for this time: longer than a link takes to settle.
@@ -24,14 +22,14 @@ const SILENT_FOR: Duration = Duration::from_secs(4);
 const FOUND_MAX: usize = 64;
 
 /// Looks at the hosts of all other managers, once each. Those that are found dead come out; dropping the receiver ends it.
-pub(super) fn find_dead(store: &Store) -> mpsc::Receiver<NodeId> {
+pub(super) fn find_dead(store: &Store, link: &Arc<dyn LeaderLink>) -> mpsc::Receiver<NodeId> {
     let (found, receiver) = mpsc::channel(FOUND_MAX);
     for peer in store.peers().into_iter().filter(|peer| !peer.leader) {
-        let found = found.clone();
+        let (found, link) = (found.clone(), Arc::clone(link));
         tokio::spawn(async move {
             // Both are cancel-safe.
             tokio::select! {
-                is_dead = is_dead(&peer.addr) => if is_dead && found.send(peer.node_id).await.is_err() {
+                is_dead = is_dead(&*link, &peer.addr) => if is_dead && found.send(peer.node_id).await.is_err() {
                     tracing::debug!(node = %peer.node_id, "a host is dead, but this manager leads no more");
                 },
                 () = found.closed() => {}
@@ -42,10 +40,10 @@ pub(super) fn find_dead(store: &Store) -> mpsc::Receiver<NodeId> {
 }
 
 /// Whether nothing is heard of a host for [`SILENT_FOR`]; `false` as soon as something is.
-async fn is_dead(addr: &str) -> bool {
+async fn is_dead(link: &dyn LeaderLink, addr: &str) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < SILENT_FOR {
-        if answers(addr).await {
+        if link.host_answers(addr).await {
             return false;
         }
         sleep(TRY_EVERY).await;
@@ -53,31 +51,29 @@ async fn is_dead(addr: &str) -> bool {
     true
 }
 
-async fn answers(addr: &str) -> bool {
-    match timeout(ANSWER_TIMEOUT, TcpStream::connect(addr)).await {
-        Ok(Ok(_)) => true,
-        // A refusal and the like come from the host itself; these come from the network before it.
-        Ok(Err(error)) => !matches!(
-            error.kind(),
-            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown
-        ),
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use crate::dispatcher::{LeaderAnswer, LeaderMessage, LinkError, LinkFuture};
 
-    #[tokio::test]
-    async fn a_host_answers_with_its_manager_and_without() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let addr = listener.local_addr().expect("an address").to_string();
-        // Nobody accepts: a manager that stands still.
-        assert!(answers(&addr).await);
-        drop(listener);
-        assert!(answers(&addr).await, "refused by the host itself");
-        assert!(!is_dead(&addr).await);
+    struct Hosts(bool);
+
+    impl LeaderLink for Hosts {
+        fn send(&self, _message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>> {
+            Box::pin(async { Err(LinkError::NoLeader) })
+        }
+
+        fn host_answers<'a>(&'a self, _addr: &'a str) -> LinkFuture<'a, bool> {
+            Box::pin(async { self.0 })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_dead_after_some_silence_and_alive_with_one_answer() {
+        let begun = Instant::now();
+        assert!(!is_dead(&Hosts(true), "10.0.0.2:2377").await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(is_dead(&Hosts(false), "10.0.0.2:2377").await);
+        assert_eq!(begun.elapsed(), SILENT_FOR);
     }
 }

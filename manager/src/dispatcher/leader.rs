@@ -1,14 +1,17 @@
 //! The leader's side: liveness verdicts, and the ways of what agents say into the replicated state.
 
 use super::{
-    LeaderAnswer, LeaderMessage,
+    LeaderAnswer, LeaderLink, LeaderMessage,
     hosts::find_dead,
     liveness::{Liveness, Verdict},
     node_writes::{NodeWrites, Wish},
     statuses::{StatusRequest, commit_statuses},
 };
 use crate::store::{Leadership, Store};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use swarm_session::CloseReason;
 use swarm_state::{Key, State};
 use swarm_types::{NodeId, NodeState, Timestamp};
@@ -78,10 +81,10 @@ pub(super) struct LeaderHandle {
 
 impl LeaderHandle {
     /// Starts the loops.
-    pub(super) fn start(store: Store, timing: Timing) -> Self {
+    pub(super) fn start(store: Store, timing: Timing, link: Arc<dyn LeaderLink>) -> Self {
         let (requests, queue) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (statuses, status_queue) = mpsc::channel(MESSAGES_WAITING_MAX);
-        tokio::spawn(run(store.clone(), timing, queue, statuses));
+        tokio::spawn(run(store.clone(), timing, link, queue, statuses));
         tokio::spawn(commit_statuses(store, status_queue));
         Self { requests }
     }
@@ -102,7 +105,13 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
-async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, statuses: mpsc::Sender<StatusRequest>) {
+async fn run(
+    store: Store,
+    timing: Timing,
+    link: Arc<dyn LeaderLink>,
+    mut queue: mpsc::Receiver<Request>,
+    statuses: mpsc::Sender<StatusRequest>,
+) {
     let mut leadership = store.leadership();
     loop {
         let led: Leadership = leadership.borrow_and_update().clone();
@@ -118,7 +127,7 @@ async fn run(store: Store, timing: Timing, mut queue: mpsc::Receiver<Request>, s
             continue;
         }
         let mut changes = store.subscribe();
-        let mut term = Term::new(&store, timing, statuses.clone());
+        let mut term = Term::new(&store, timing, &link, statuses.clone());
         // Another term of our own is another view: between the two, agents spoke to somebody else.
         while *leadership.borrow_and_update() == led {
             term.writes.start(&store, &term.liveness);
@@ -174,12 +183,12 @@ struct Term {
 }
 
 impl Term {
-    fn new(store: &Store, timing: Timing, statuses: mpsc::Sender<StatusRequest>) -> Self {
+    fn new(store: &Store, timing: Timing, link: &Arc<dyn LeaderLink>, statuses: mpsc::Sender<StatusRequest>) -> Self {
         let state = store.state();
         let clock = Clock::start();
         let nodes = state.nodes().map(|n| (n.id(), n.api.status.state == NodeState::Down));
         let liveness = Liveness::of_new_leader(nodes, timing.grace(&state), clock.now());
-        let (began, dead_hosts, writes) = (clock.now(), find_dead(store), NodeWrites::default());
+        let (began, dead_hosts, writes) = (clock.now(), find_dead(store, link), NodeWrites::default());
         Self { store: store.clone(), timing, began, ticked: began, clock, liveness, dead_hosts, writes, statuses }
     }
 

@@ -127,10 +127,13 @@ pub enum LinkError {
 /// A future of [`LeaderLink`].
 pub type LinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The way to the leader: over the network, or back into this dispatcher.
+/// The way to the leader, over the network or back into this dispatcher, and to the hosts of other managers.
 pub trait LeaderLink: Send + Sync {
     /// Sends one message.
     fn send(&self, message: LeaderMessage) -> LinkFuture<'_, Result<LeaderAnswer, LinkError>>;
+
+    /// Whether the host of another manager takes or refuses a connection; `false` after some seconds in which it does neither.
+    fn host_answers<'a>(&'a self, addr: &'a str) -> LinkFuture<'a, bool>;
 }
 
 /// The room's handle. Cheap to clone.
@@ -167,7 +170,7 @@ impl Dispatcher {
     /// Starts the room's loops.
     #[must_use]
     pub fn start(store: Store, link: Arc<dyn LeaderLink>, timing: Timing) -> Self {
-        let leader = leader::LeaderHandle::start(store.clone(), timing);
+        let leader = leader::LeaderHandle::start(store.clone(), timing, Arc::clone(&link));
         // Subscribed before the state is read: no entry is in neither.
         let changes = store.subscribe();
         let journal = networks::Journal::new(store.state().applied());

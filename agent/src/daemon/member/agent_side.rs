@@ -3,7 +3,7 @@
 use crate::{
     chain,
     daemon::node::NodeContextOfHost,
-    session::{Session, SessionState},
+    session::{OverTls, Session, SessionState},
     worker::{WorkerConfig, WorkerHandle},
 };
 use std::{sync::Arc, time::Duration};
@@ -41,8 +41,7 @@ impl AgentSide {
         Session {
             node_id: self.node_id,
             tasks: worker,
-            identity: self.identity,
-            roots: self.roots,
+            dial: Arc::new(OverTls { identity: self.identity, roots: self.roots }),
             managers: self.managers,
             own: self.own,
             description: self.told,
