@@ -28,7 +28,9 @@ use std::{
 use swarm_pki::{CertStore, LiveIdentity, NodeKey, NodeSubject, RootCa, Stored};
 use swarm_raftlog::{Keys, Wipe, wipe};
 use swarm_state::{Batch, Change, Object};
-use swarm_types::{Actor, ClusterId, InitRequest, JoinTokens, NodeId, Role, Swarm, Timestamp, TlsInfo, Version};
+use swarm_types::{
+    Actor, ClusterId, InitRequest, JoinTokens, NetworkCreate, NodeId, Role, Swarm, Timestamp, TlsInfo, Version, validate::check_network,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -45,6 +47,8 @@ const JOIN_RETRY: Duration = Duration::from_millis(500);
 const DATA_PATH_PORT_DEFAULT: u32 = 4789;
 const ADDR_POOL_DEFAULT: &str = "10.0.0.0/8";
 const SUBNET_SIZE_DEFAULT: u32 = 24;
+/// Name of the network that carries the routing mesh, as Docker has it.
+const INGRESS_NAME: &str = "ingress";
 
 /// What the agent writes for `--init`.
 #[derive(Debug, Deserialize)]
@@ -288,9 +292,21 @@ async fn found_cluster(config: &Config, identity: &Identity, init: &InitFile, ca
     let mut node = ca::first_node(identity.node_id, raft.raft_id, &addr, init.request.availability, now);
     node.api.description.hostname.clone_from(&init.hostname);
     node.api.status.addr = config.advertise_addr.ip().to_string();
-    let changes = vec![Change::create(Object::Cluster(Arc::new(cluster))), Change::create(Object::Node(Arc::new(node)))];
+    let mut changes = vec![Change::create(Object::Cluster(Arc::new(cluster))), Change::create(Object::Node(Arc::new(node)))];
+    changes.extend(ingress_network(&changes, now)?);
     store.propose(Batch { by: Actor::Operator, guards: vec![], changes }).await.context("could not record the cluster")?;
     Ok(())
+}
+
+/// The network of the routing mesh, as it is in a cluster that has just been founded by these changes.
+fn ingress_network(founding: &[Change], now: Timestamp) -> Result<Vec<Change>> {
+    let mut founded = swarm_state::State::default();
+    founded.apply(1, vec![Batch { by: Actor::Operator, guards: vec![], changes: founding.to_vec() }]);
+    let ingress = NetworkCreate { name: INGRESS_NAME.into(), ingress: true, ..NetworkCreate::default() };
+    let checked = check_network(ingress).context("the ingress network")?;
+    let made = swarm_planner::new_network(&founded, &checked, now, &mut rand::random::<[u8; 16]>);
+    let (_, _, changes) = made.context("could not make the ingress network")?;
+    Ok(changes)
 }
 
 fn new_swarm(id: ClusterId, request: &InitRequest, ca: &RootCa, now: Timestamp) -> Swarm {

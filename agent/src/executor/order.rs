@@ -48,6 +48,9 @@ pub enum OrderError {
     /// A network that this node does not have.
     #[error("network {0} not found")]
     Network(String),
+    /// A cluster network, which this version attaches no task to.
+    #[error("network {0} cannot be used: this version of the agent attaches no tasks to cluster networks yet")]
+    ClusterNetwork(swarm_types::NetworkId),
 }
 
 /// Networks that every engine has by itself; a task on one of them uses it as `docker run --network` does.
@@ -95,6 +98,9 @@ impl ContainerOrder {
         let mut spec = shared.template.container_spec.clone().ok_or(OrderError::NoContainer)?;
         if spec.image.is_empty() {
             return Err(OrderError::NoImage);
+        }
+        if let Some(attachment) = task.attachments.first() {
+            return Err(OrderError::ClusterNetwork(attachment.network));
         }
         Expansion::new(task, shared, node_id, node).expand(&mut spec)?;
         spec.mounts.iter().try_for_each(check_mount)?;

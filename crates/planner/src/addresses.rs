@@ -42,18 +42,27 @@ fn wanted(state: &State, template: &TaskSpec, ports: &[PortConfig]) -> Result<Ve
     let mut networks = Vec::new();
     // Names that are no ids mean the engine's own networks.
     for id in template.networks.iter().filter_map(|n| NetworkId::parse(&n.target).ok()) {
-        if state.network(id).is_none() {
+        if state.live_network(id).is_none() {
             return Err(format!("network {id} not found"));
         }
         if !networks.contains(&id) {
             networks.push(id);
         }
     }
-    if ports.iter().any(|p| p.publish_mode == PublishMode::Ingress) {
+    if ports.iter().any(is_mesh_port) {
         let ingress = state.ingress().ok_or("service needs ingress network, but no ingress network is present")?;
         networks.push(ingress.id);
     }
     Ok(networks)
+}
+
+/// Whether a service publishes ports over the routing mesh.
+pub(crate) fn is_meshed(spec: &ServiceSpec) -> bool {
+    spec.endpoint_spec.as_ref().is_some_and(|e| e.ports.iter().any(is_mesh_port))
+}
+
+fn is_mesh_port(port: &PortConfig) -> bool {
+    port.publish_mode == PublishMode::Ingress
 }
 
 /// Gives the service the virtual addresses and ports that it lacks, and takes those that it does not need any more.

@@ -30,6 +30,8 @@ pub(crate) struct Marks {
     due: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
     /// When attachments have to be looked at.
     pub(crate) loose_due: Option<Timestamp>,
+    /// When removed networks have to be looked at.
+    pub(crate) networks_due: Option<Timestamp>,
 }
 
 impl Marks {
@@ -67,7 +69,7 @@ impl Marks {
     /// How long until something becomes due.
     pub(crate) fn next_due(&self, now: Timestamp) -> Option<Duration> {
         let next = self.due.first().map(|(at, ..)| *at);
-        next.into_iter().chain(self.loose_due).min().map(|at| at.since(now))
+        next.into_iter().chain(self.loose_due).chain(self.networks_due).min().map(|at| at.since(now))
     }
 
     /// The first marked service after this one; it is marked no more.

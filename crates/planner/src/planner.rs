@@ -6,6 +6,7 @@ use crate::{
     loose,
     lost::evictions,
     marks::Marks,
+    networks,
     orchestrate::{Seen, orchestrate},
     plan::CHANGES_PER_PASS_MAX,
     scheduler::{loads::Loads, schedule},
@@ -142,6 +143,7 @@ impl Planner {
             self.loads.take_changed();
         }
         self.marks.loose_due = loose::tidy(state, &self.loose, now, &mut changes);
+        self.marks.networks_due = networks::forget_removed(state, now, &mut changes);
         addresses::number_nodes(state, &self.unnumbered, &mut changes);
         self.forget_unused_specs(state, room.max(1), &mut changes);
         let look_again_in = if is_bounded { Some(Duration::ZERO) } else { self.marks.next_due(now) };

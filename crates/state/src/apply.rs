@@ -60,6 +60,9 @@ impl State {
                     let key = object.key();
                     self.check_version(key, replaces, matches!(object, Object::Spec(_)))?;
                     self.check_object(&object, batch.by)?;
+                    if self.take_cursors(&object) {
+                        continue;
+                    }
                     let new = stamped(object, index);
                     (key, self.put(new.clone()), Some(new))
                 }
@@ -92,6 +95,17 @@ impl State {
             applied.events.push(Event { key, old, new });
         }
         self.settle_deleted_specs(specs_deleted)
+    }
+
+    /// Stores a network of which only the cursors moved, under the version it has: whoever relies on the network, or on the
+    /// table of networks, is not concerned. Whether this was such a change.
+    fn take_cursors(&mut self, object: &Object) -> bool {
+        let Object::Network(new) = object else { return false };
+        let only_hints = self.network(new.id).is_some_and(|stored| stored.differs_in_cursors_only(new));
+        if only_hints {
+            self.put(object.clone());
+        }
+        only_hints
     }
 
     fn settle_deleted_specs(&mut self, deleted: Vec<SpecId>) -> Result<(), Conflict> {
@@ -145,6 +159,7 @@ impl State {
                 }
                 Ok(())
             }
+            Object::Network(network) if network.is_removed() => Ok(()),
             Object::Network(network) => match self.network_named(&network.spec.name).filter(|n| n.id != network.id) {
                 Some(holder) => Err(Conflict::NameTaken { holder: Key::Network(holder.id) }),
                 None => Ok(()),

@@ -212,7 +212,11 @@ pub struct Attachment {
     pub addresses: Vec<IpNet>,
 }
 
-/// A cluster network. What it is never changes; only `cursors` do.
+/// A cluster network. What it is never changes; it is only marked as removed, and `cursors` move.
+///
+/// A removed network is gone for everybody who asks for networks, its name and its subnets by request included. It stays
+/// stored until no task has an address on it and some time more, so that nobody gets its VXLAN identifier or, unasked, its
+/// subnet while a node may still carry it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// Its id.
@@ -231,6 +235,9 @@ pub struct Network {
     /// are used again late.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cursors: Vec<std::net::IpAddr>,
+    /// When it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Timestamp>,
 }
 
 impl Network {
@@ -238,6 +245,17 @@ impl Network {
     #[must_use]
     pub fn is_same_to_nodes(&self, other: &Self) -> bool {
         self.spec == other.spec && self.subnets == other.subnets && self.vni == other.vni
+    }
+
+    /// Whether it was removed, and is stored only until nothing of it is left on any node.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.removed_at.is_some()
+    }
+
+    /// Whether only the cursors differ: a hint to who gives out addresses, and no change that a version would tell of.
+    pub(crate) fn differs_in_cursors_only(&self, other: &Self) -> bool {
+        self.is_same_to_nodes(other) && self.created_at == other.created_at && self.removed_at == other.removed_at
     }
 }
 

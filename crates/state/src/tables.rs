@@ -130,21 +130,32 @@ impl State {
         self.networks.get(&id)
     }
 
-    /// The cluster network that has this name, ignoring case.
+    /// The cluster network that has this name, ignoring case; none that was removed.
     #[must_use]
     pub fn network_named(&self, name: &str) -> Option<&Arc<Network>> {
         self.networks.get(self.networks_by_name.get(&name.to_lowercase())?)
     }
 
-    /// All cluster networks by id.
+    /// All cluster networks by id, removed ones included.
     pub fn networks(&self) -> impl DoubleEndedIterator<Item = &Arc<Network>> {
         self.networks.values()
+    }
+
+    /// A cluster network that was not removed.
+    #[must_use]
+    pub fn live_network(&self, id: NetworkId) -> Option<&Arc<Network>> {
+        self.networks.get(&id).filter(|n| !n.is_removed())
+    }
+
+    /// The cluster networks that were not removed, by id.
+    pub fn live_networks(&self) -> impl DoubleEndedIterator<Item = &Arc<Network>> {
+        self.networks.values().filter(|n| !n.is_removed())
     }
 
     /// The network that carries the routing mesh.
     #[must_use]
     pub fn ingress(&self) -> Option<&Arc<Network>> {
-        self.networks.values().find(|n| n.spec.ingress)
+        self.live_networks().find(|n| n.spec.ingress)
     }
 
     /// Who has a port of the routing mesh.
@@ -262,9 +273,11 @@ impl State {
             Object::Network(new) => {
                 let old = self.networks.insert(new.id, Arc::clone(&new));
                 if let Some(old) = &old {
-                    self.networks_by_name.remove(&old.spec.name.to_lowercase());
+                    self.forget_network_name(old);
                 }
-                self.networks_by_name.insert(new.spec.name.to_lowercase(), new.id);
+                if !new.is_removed() {
+                    self.networks_by_name.insert(new.spec.name.to_lowercase(), new.id);
+                }
                 old.map(Object::Network)
             }
             Object::Secret(new) => put_named(&mut self.secrets, &mut self.secrets_by_name, new).map(Object::Secret),
@@ -325,9 +338,16 @@ impl State {
             }
             Key::Network(id) => {
                 let old = self.networks.remove(&id)?;
-                self.networks_by_name.remove(&old.spec.name.to_lowercase());
+                self.forget_network_name(&old);
                 Some(Object::Network(old))
             }
+        }
+    }
+
+    /// The name of a removed network may be another's already.
+    fn forget_network_name(&mut self, network: &Network) {
+        if !network.is_removed() {
+            self.networks_by_name.remove(&network.spec.name.to_lowercase());
         }
     }
 

@@ -50,11 +50,13 @@ pub struct Network {
     pub config_from: ConfigSource,
     /// Always false for cluster networks.
     pub config_only: bool,
-    /// Containers of this host on it, by id.
-    pub containers: BTreeMap<String, serde_json::Value>,
+    /// Containers of this host on it, by id; null for cluster networks.
+    pub containers: Option<BTreeMap<String, serde_json::Value>>,
     /// Options of the driver.
+    #[serde(deserialize_with = "null_is_empty")]
     pub options: BTreeMap<String, String>,
     /// Its labels.
+    #[serde(deserialize_with = "null_is_empty")]
     pub labels: Labels,
 }
 

@@ -67,6 +67,12 @@ impl Filters {
         self.get(key).is_none_or(|values| values.iter().any(|value| text.starts_with(value.as_str())))
     }
 
+    /// Whether a text fits one of the values of a key, read as regular expressions for any part of it.
+    pub(super) fn matches(&self, key: &str, text: &str) -> bool {
+        let fits = |value: &String| value == text || regex_lite::Regex::new(value).is_ok_and(|pattern| pattern.is_match(text));
+        self.get(key).is_none_or(|values| values.iter().any(fits))
+    }
+
     /// Whether labels have all of `label` or `label=value`.
     pub(super) fn labelled(&self, key: &str, labels: &Labels) -> bool {
         let has = |wanted: &String| {

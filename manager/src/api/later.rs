@@ -4,7 +4,7 @@
 //! later version removes a line here when it adds the thing itself.
 
 use http::Method;
-use swarm_types::{EndpointMode, GenericResource, MountType, PublishMode, ServiceSpec};
+use swarm_types::{GenericResource, MountType, NetworkCreate, OPTION_ENCRYPTED, SCOPE_SWARM, ServiceSpec};
 
 /// Something that a later version will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ type Used = fn(&ServiceSpec) -> bool;
 
 /// Parts of a service's spec.
 const SPEC: &[(Later, Used)] = &[
-    (Later("\"--network\" (TaskTemplate.Networks)"), networks),
+    (Later("\"--network\" with one of the engine's own networks and others, an alias or an option (TaskTemplate.Networks)"), networks),
     (Later("\"--secret\" (TaskTemplate.ContainerSpec.Secrets)"), |s| container(s).is_some_and(|c| !c.secrets.is_empty())),
     (Later("\"--config\" (TaskTemplate.ContainerSpec.Configs)"), |s| container(s).is_some_and(|c| !c.configs.is_empty())),
     (Later("\"--credential-spec\" (TaskTemplate.ContainerSpec.Privileges.CredentialSpec)"), |s| {
@@ -42,12 +42,6 @@ const SPEC: &[(Later, Used)] = &[
     }),
     (Later("\"--mode replicated-job\" (Mode.ReplicatedJob)"), |s| s.mode.replicated_job.is_some()),
     (Later("\"--mode global-job\" (Mode.GlobalJob)"), |s| s.mode.global_job.is_some()),
-    (Later("\"--endpoint-mode dnsrr\" (EndpointSpec.Mode)"), |s| {
-        s.endpoint_spec.as_ref().is_some_and(|e| e.mode == Some(EndpointMode::Dnsrr))
-    }),
-    (Later("\"--publish mode=ingress\" (EndpointSpec.Ports; use mode=host)"), |s| {
-        s.endpoint_spec.as_ref().is_some_and(|e| e.ports.iter().any(|p| p.publish_mode == PublishMode::Ingress))
-    }),
     (Later("\"--generic-resource\" (TaskTemplate.Resources.Reservations.GenericResources)"), generic_resources),
 ];
 
@@ -55,13 +49,11 @@ fn container(spec: &ServiceSpec) -> Option<&swarm_types::ContainerSpec> {
     spec.task_template.container_spec.as_ref()
 }
 
-/// Anything but one of the engine's own networks.
+/// One of the engine's own networks, but for one alone as it is.
 fn networks(spec: &ServiceSpec) -> bool {
-    match spec.task_template.networks.as_slice() {
-        [] => false,
-        [only] => !PREDEFINED_NETWORKS.contains(&only.target.as_str()) || !only.aliases.is_empty() || !only.driver_opts.is_empty(),
-        _ => true,
-    }
+    let networks = spec.task_template.networks.as_slice();
+    let mut own = networks.iter().filter(|n| PREDEFINED_NETWORKS.contains(&n.target.as_str()));
+    own.any(|n| networks.len() > 1 || !n.aliases.is_empty() || !n.driver_opts.is_empty())
 }
 
 fn generic_resources(spec: &ServiceSpec) -> bool {
@@ -76,6 +68,29 @@ fn generic_resources(spec: &ServiceSpec) -> bool {
 /// [`Later`] names the first such thing.
 pub(super) fn refuse(spec: &ServiceSpec) -> Result<(), Later> {
     SPEC.iter().find(|(_, used)| used(spec)).map_or(Ok(()), |(later, _)| Err(*later))
+}
+
+/// Whether a network is to have a thing.
+type Asked = fn(&NetworkCreate) -> bool;
+
+/// Parts of a new network.
+const NETWORK: &[(Later, Asked)] = &[
+    (Later("\"--opt encrypted\" (Options.encrypted)"), |n| n.options.contains_key(OPTION_ENCRYPTED)),
+    (Later("\"--config-only\" (ConfigOnly) in the scope of the swarm"), |n| n.config_only),
+    (Later("\"--config-from\" (ConfigFrom) in the scope of the swarm"), |n| {
+        n.config_from.as_ref().is_some_and(|from| !from.network.is_empty())
+    }),
+    (Later("a network of the swarm with a driver other than overlay"), |n| {
+        n.scope == SCOPE_SWARM && !matches!(n.driver.as_str(), "" | "overlay")
+    }),
+];
+
+/// Refuses what a new network is to have of the table.
+///
+/// # Errors
+/// [`Later`] names the first such thing.
+pub(super) fn refuse_network(create: &NetworkCreate) -> Result<(), Later> {
+    NETWORK.iter().find(|(_, asked)| asked(create)).map_or(Ok(()), |(later, _)| Err(*later))
 }
 
 /// Paths of Docker's API, by method and leading parts; `*` is any part.

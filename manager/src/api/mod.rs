@@ -20,6 +20,7 @@ mod go_json;
 mod info;
 mod later;
 mod names;
+mod networks;
 mod nodes;
 mod payloads;
 mod query;
@@ -82,6 +83,8 @@ pub struct Context {
     /// Held while a service with published ports is stored. Such a write relies on all other services, so without this any
     /// two of them at a time would spoil each other.
     ports: Arc<Mutex<()>>,
+    /// Held while a network is created.
+    networks: Arc<Mutex<()>>,
     /// What happened lately, for `GET /events`.
     events: EventLog,
 }
@@ -90,7 +93,7 @@ impl Context {
     /// For the manager on `node_id`.
     #[must_use]
     pub fn new(store: Store, forward: Arc<dyn Forward>, node_id: NodeId, events: EventLog) -> Self {
-        Self { store, forward, node_id, ports: Arc::default(), events }
+        Self { store, forward, node_id, ports: Arc::default(), networks: Arc::default(), events }
     }
 
     /// The only place of this room that reads the clock.

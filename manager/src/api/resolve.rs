@@ -2,8 +2,8 @@
 
 use super::payloads::Kind;
 use std::sync::Arc;
-use swarm_state::{Node, Service, State, Task};
-use swarm_types::{NodeId, PayloadObject, ServiceId, TaskId};
+use swarm_state::{Network, Node, Service, State, Task};
+use swarm_types::{NetworkId, NodeId, PayloadObject, ServiceId, TaskId};
 
 /// No object or several fit what the user wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,16 @@ pub(super) fn task<'a>(state: &'a State, input: &str) -> Result<&'a Arc<Task>, R
     match exact.or_else(named) {
         Some(task) => Ok(task),
         None => only("task", input, state.tasks().filter(|t| t.id.as_str().starts_with(input))),
+    }
+}
+
+/// The cluster network a user means.
+pub(super) fn network<'a>(state: &'a State, input: &str) -> Result<&'a Arc<Network>, ResolveError> {
+    let exact = NetworkId::parse(input).ok().and_then(|id| state.live_network(id));
+    let named = || state.network_named(input).filter(|n| n.spec.name == input);
+    match exact.or_else(named) {
+        Some(network) => Ok(network),
+        None => only("network", input, state.live_networks().filter(|n| n.id.as_str().starts_with(input))),
     }
 }
 

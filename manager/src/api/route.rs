@@ -21,6 +21,11 @@ pub(super) enum Route {
     Tasks,
     Task(String),
     Events,
+    Networks,
+    Network(String),
+    NetworkCreate,
+    NetworkRemove(String),
+    NetworksPrune,
     Payloads(PayloadKind),
     Payload(PayloadKind, String),
     PayloadCreate(PayloadKind),
@@ -80,6 +85,11 @@ impl Route {
             ("GET", ["tasks"]) => Self::Tasks,
             ("GET", ["tasks", task]) => Self::Task(id(task)),
             ("GET", ["events"]) => Self::Events,
+            ("GET", ["networks"]) => Self::Networks,
+            ("GET", ["networks", network]) => Self::Network(id(network)),
+            ("POST", ["networks", "create"]) => Self::NetworkCreate,
+            ("POST", ["networks", "prune"]) => Self::NetworksPrune,
+            ("DELETE", ["networks", network]) => Self::NetworkRemove(id(network)),
             (method, [first, rest @ ..]) => Self::of_payload(method, PayloadKind::of(first).ok_or(NoSuchPage)?, rest)?,
             _ => return Err(NoSuchPage),
         };
@@ -100,8 +110,9 @@ impl Route {
 
     /// Whether it changes nothing, so that it may be asked twice.
     pub(super) fn is_read(&self) -> bool {
-        use Route::{Events, Node, Nodes, Payload, Payloads, Service, Services, Swarm, Task, Tasks, UnlockKey};
-        matches!(self, Swarm | UnlockKey | Nodes | Node(_) | Services | Service(_) | Tasks | Task(_) | Events | Payloads(_) | Payload(..))
+        use Route::{Events, Network, Networks, Node, Nodes, Payload, Payloads, Service, Services, Swarm, Task, Tasks, UnlockKey};
+        let one = matches!(self, Node(_) | Service(_) | Task(_) | Network(_) | Payload(..));
+        one || matches!(self, Swarm | UnlockKey | Nodes | Services | Tasks | Networks | Events | Payloads(_))
     }
 
     /// Whether only the leader can answer: writes, and nodes, because only the leader knows which managers answer.
@@ -150,6 +161,11 @@ mod tests {
             (Method::GET, "/secrets/create", Route::Payload(PayloadKind::Secret, "create".into())),
             (Method::POST, "/secrets/create", Route::PayloadCreate(PayloadKind::Secret)),
             (Method::POST, "/configs/a/update", Route::PayloadUpdate(PayloadKind::Config, "a".into())),
+            (Method::GET, "/v1.41/networks", Route::Networks),
+            (Method::GET, "/networks/create", Route::Network("create".into())),
+            (Method::POST, "/networks/create", Route::NetworkCreate),
+            (Method::POST, "/networks/prune", Route::NetworksPrune),
+            (Method::DELETE, "/networks/a", Route::NetworkRemove("a".into())),
             (Method::DELETE, "/configs/a", Route::PayloadRemove(PayloadKind::Config, "a".into())),
         ];
         for (method, path, expected) in cases {

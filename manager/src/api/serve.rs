@@ -1,7 +1,7 @@
 //! The way of a request: answered here, or by the leader, within bounds.
 
 use super::{
-    ApiError, Context, Forwarded, events, nodes, payloads,
+    ApiError, Context, Forwarded, events, networks, nodes, payloads,
     request::Call,
     route::{PayloadKind, Route},
     service_write, services,
@@ -84,6 +84,8 @@ fn read(call: &Call, state: &State) -> Result<Response<Body>, ApiError> {
         Route::Service(input) => services::inspect(state, call, input),
         Route::Tasks => tasks::list(state, call),
         Route::Task(input) => tasks::inspect(state, input),
+        Route::Networks => networks::list(state, call),
+        Route::Network(input) => networks::inspect(state, call, input),
         Route::Payloads(PayloadKind::Secret) => payloads::list::<SecretId>(state, call),
         Route::Payloads(PayloadKind::Config) => payloads::list::<ConfigId>(state, call),
         Route::Payload(PayloadKind::Secret, input) => payloads::inspect::<SecretId>(state, input),
@@ -114,6 +116,9 @@ async fn lead(context: &Context, call: &Call) -> Result<Response<Body>, ApiError
         Route::ServiceCreate => service_write::create(context, call).await,
         Route::ServiceUpdate(input) => service_write::update(context, call, input).await,
         Route::ServiceRemove(input) => service_write::remove(context, input).await,
+        Route::NetworkCreate => networks::create(context, call).await,
+        Route::NetworkRemove(input) => networks::remove(context, input).await,
+        Route::NetworksPrune => networks::prune(context, call).await,
         Route::PayloadCreate(PayloadKind::Secret) => payloads::create::<SecretId>(context, call).await,
         Route::PayloadCreate(PayloadKind::Config) => payloads::create::<ConfigId>(context, call).await,
         Route::PayloadUpdate(PayloadKind::Secret, input) => payloads::update::<SecretId>(context, call, input).await,

@@ -5,7 +5,7 @@ use super::{
     api_version::without_newer,
     check,
     commit::{Decision, commit},
-    names, registry_auth,
+    names, networks, registry_auth,
     request::Call,
     resolve,
     services::mode_word,
@@ -16,7 +16,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use swarm_planner::{new_service, remove_service, rollback_service, update_service};
-use swarm_state::{Guard, Service, State, Table};
+use swarm_state::{Guard, Key, Service, State, Table};
 use swarm_types::{
     Actor, PortConfig, ServiceId, ServiceSpec,
     validate::{PortHolder, check_ports_free},
@@ -47,7 +47,7 @@ pub(super) async fn create(context: &Context, call: &Call) -> Result<Response<Bo
         spec.name = names::name(rand::random());
     }
     let mut spec = check::checked(spec)?;
-    let _alone = alone(context, &spec).await;
+    let _alone = alone(context, has_fixed_ports(&spec)).await;
     let decide = |state: &State| {
         swarm::required(state)?;
         if unnamed {
@@ -55,8 +55,10 @@ pub(super) async fn create(context: &Context, call: &Call) -> Result<Response<Bo
         } else if state.service_named(&spec.name).is_some() {
             return Err(ApiError::ServiceExists(spec.name.clone()));
         }
-        let guards = check_ports(state, &spec, None)?;
-        let (id, changes) = new_service(spec.clone(), Context::now(), &mut random);
+        let spec = networks::with_ids(state, spec.clone())?;
+        let mut guards = check_ports(state, &spec, None)?;
+        guards.extend(check_networks(state, &spec)?);
+        let (id, changes) = new_service(spec, Context::now(), &mut random);
         Ok(Decision { by: Actor::Operator, guards, changes, answer: id })
     };
     let id = commit(&context.store, decide).await?;
@@ -90,7 +92,7 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
         "previous-spec" => call.registry_auth().is_empty(),
         _ => return Err(ApiError::RegistryAuthFrom),
     };
-    let _alone = alone(context, &spec).await;
+    let _alone = alone(context, wanted == Wanted::Previous || has_fixed_ports(&spec)).await;
     let decide = |state: &State| {
         swarm::required(state)?;
         let service = resolve::service(state, input)?;
@@ -111,11 +113,15 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
         }
         if wanted == Wanted::Previous {
             let changes = rollback_service(service, Context::now()).map_err(|_| ApiError::NoPreviousSpec(service.id))?;
-            return Ok(Decision { by: Actor::Operator, guards: Vec::new(), changes, answer: () });
+            let guards = match &service.previous {
+                Some(previous) => check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?,
+                None => Vec::new(),
+            };
+            return Ok(Decision { by: Actor::Operator, guards, changes, answer: () });
         }
-        let ports_stay = current.endpoint_spec == spec.endpoint_spec;
-        let guards = if ports_stay { Vec::new() } else { check_ports(state, &spec, Some(service))? };
-        let changes = update_service(service, spec.clone(), Context::now(), &mut random);
+        let spec = networks::with_ids(state, spec.clone())?;
+        let guards = check_change(state, service, &spec)?;
+        let changes = update_service(service, spec, Context::now(), &mut random);
         Ok(Decision { by: Actor::Operator, guards, changes, answer: () })
     };
     commit(&context.store, decide).await?;
@@ -153,11 +159,25 @@ fn has_fixed_ports(spec: &ServiceSpec) -> bool {
 }
 
 /// Keeps other writes that look at all published ports waiting, if this one does.
-async fn alone(context: &Context, spec: &ServiceSpec) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-    match has_fixed_ports(spec) {
+async fn alone(context: &Context, looks_at_all: bool) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+    match looks_at_all {
         true => Some(std::sync::Arc::clone(&context.ports).lock_owned().await),
         false => None,
     }
+}
+
+/// Checks what a service is to be against the other services and the networks, and gives what the answer relies on.
+fn check_change(state: &State, service: &Service, spec: &ServiceSpec) -> Result<Vec<Guard>, ApiError> {
+    let ports_stay = service.current.spec.endpoint_spec == spec.endpoint_spec;
+    let mut guards = if ports_stay { Vec::new() } else { check_ports(state, spec, Some(service))? };
+    guards.extend(check_networks(state, spec)?);
+    Ok(guards)
+}
+
+/// Checks that the networks are there, and gives what the answer relies on: that they stay until it is stored.
+fn check_networks(state: &State, spec: &ServiceSpec) -> Result<Vec<Guard>, ApiError> {
+    let needed = networks::needed(state, spec)?;
+    Ok(needed.into_iter().map(|network| Guard::At(Key::Network(network.id), network.version)).collect())
 }
 
 /// Checks the published ports against those of all services but `own`, and gives what the answer relies on.

@@ -7,10 +7,10 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use swarm_planner::ConstraintError;
+use swarm_planner::{ConstraintError, NetworkInUse, NetworkRefused};
 use swarm_types::{
     NodeId, ServiceId,
-    validate::{InvalidPayload, InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
+    validate::{InvalidNetwork, InvalidPayload, InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
 };
 
 /// Marks an answer of a manager that was taken for the leader and is not: nothing was done.
@@ -22,6 +22,7 @@ enum Code {
     InvalidArgument,
     AlreadyExists,
     FailedPrecondition,
+    PermissionDenied,
     Unimplemented,
     DeadlineExceeded,
     Internal,
@@ -33,6 +34,7 @@ impl Code {
         match self {
             Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
             Self::AlreadyExists => StatusCode::CONFLICT,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::DeadlineExceeded | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -103,6 +105,29 @@ pub enum ApiError {
     /// A service with the name exists.
     #[error("name conflicts with an existing object: service {0} already exists")]
     ServiceExists(String),
+    /// A network cannot be one of the cluster.
+    #[error(transparent)]
+    Network(#[from] InvalidNetwork),
+    /// A network cannot be had besides those that are there.
+    #[error(transparent)]
+    NetworkRefused(#[from] NetworkRefused),
+    /// Something needs the network.
+    #[error(transparent)]
+    NetworkInUse(#[from] NetworkInUse),
+    /// The ids of several networks begin so.
+    #[error("{found} matches found based on ID prefix: network {input} is ambiguous")]
+    AmbiguousNetwork {
+        /// What the user wrote.
+        input: String,
+        /// How many.
+        found: usize,
+    },
+    /// The mesh is joined by publishing.
+    #[error("Service cannot be explicitly attached to the ingress network {0:?}")]
+    ExplicitIngress(String),
+    /// There is no mesh to publish over.
+    #[error("service needs ingress network, but no ingress network is present")]
+    NoIngress,
     /// A secret or config cannot be stored.
     #[error(transparent)]
     Payload(#[from] InvalidPayload),
@@ -197,7 +222,9 @@ enum Told {
 
 impl ApiError {
     fn told(&self) -> Told {
-        use Code::{AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, Unimplemented, Unknown};
+        use Code::{
+            AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, PermissionDenied, Unimplemented, Unknown,
+        };
         match self {
             Self::NoSuchPage => Told::Plain(StatusCode::NOT_FOUND),
             Self::Body(BodyError::TooLarge) => Told::Plain(StatusCode::PAYLOAD_TOO_LARGE),
@@ -210,6 +237,7 @@ impl ApiError {
             | Self::Filter(_)
             | Self::EventTimes { .. }
             | Self::Resolve(ResolveError::Ambiguous { .. })
+            | Self::AmbiguousNetwork { .. }
             | Self::Malformed(_)
             | Self::NodeWord { .. }
             | Self::PayloadVersion(_)
@@ -221,6 +249,20 @@ impl ApiError {
             Self::Invalid(_) | Self::Constraint(_) | Self::Spread(_) | Self::Template(_) | Self::PortInUse(_) => Told::Rpc(InvalidArgument),
             Self::Swarm(InvalidSwarmSpec::CertExpiry | InvalidSwarmSpec::Heartbeat) => Told::Rpc(InvalidArgument),
             Self::ServiceExists(_) | Self::PayloadExists { .. } => Told::Rpc(AlreadyExists),
+            Self::Network(error) => match error {
+                InvalidNetwork::Predefined(_) => Told::Plain(StatusCode::FORBIDDEN),
+                InvalidNetwork::PredefinedLabel => Told::Rpc(PermissionDenied),
+                InvalidNetwork::IngressDriver => Told::Rpc(Unimplemented),
+                _ => Told::Rpc(InvalidArgument),
+            },
+            Self::NetworkRefused(error) => match error {
+                NetworkRefused::NameTaken(_) => Told::Plain(StatusCode::CONFLICT),
+                NetworkRefused::IngressPresent(_) => Told::Rpc(AlreadyExists),
+                NetworkRefused::Overlap | NetworkRefused::VniTaken { .. } => Told::Rpc(InvalidArgument),
+                NetworkRefused::NoSubnet(_) | NetworkRefused::NoVni => Told::Rpc(FailedPrecondition),
+            },
+            Self::ExplicitIngress(_) => Told::Rpc(InvalidArgument),
+            Self::NetworkInUse(_) | Self::NoIngress => Told::Rpc(FailedPrecondition),
             Self::Rename | Self::ModeChange => Told::Rpc(Unimplemented),
             Self::NoPreviousSpec(_) | Self::RemoveManager(_) | Self::RemoveReady(_) | Self::DemoteLast | Self::DemoteQuorum => {
                 Told::Rpc(FailedPrecondition)

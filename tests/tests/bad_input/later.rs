@@ -48,10 +48,8 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
 pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
     let create = ["service", "create", "--detach", "--name", "later"];
     for (flags, named) in [
-        (&["--publish", "8080:80"][..], "--publish"),
-        (&["--mode", "replicated-job"], "--mode replicated-job"),
+        (&["--mode", "replicated-job"][..], "--mode replicated-job"),
         (&["--mode", "global-job"], "--mode global-job"),
-        (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
         (&["--generic-resource", "gpu=1"], "--generic-resource"),
     ] {
         told(scene, scene.cluster.docker(1, &[&create, flags, &[SLEEP]].concat())?, named)?;
@@ -61,7 +59,7 @@ pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
     }
     scene.nothing_changes(|| {
         for (field, value, named) in [
-            ("Networks", json!([{"Target": "mesh"}]), "--network"),
+            ("Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "--network"),
             ("ContainerSpec", json!({"Image": SLEEP, "Secrets": [{"SecretID": "x", "SecretName": "x"}]}), "--secret"),
             ("ContainerSpec", json!({"Image": SLEEP, "Configs": [{"ConfigID": "x", "ConfigName": "x"}]}), "--config"),
         ] {

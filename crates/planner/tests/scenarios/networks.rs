@@ -21,6 +21,7 @@ fn network(world: &mut World, cidr: &str, gateway: &str) -> NetworkId {
         subnets: vec![subnet],
         vni: 4096,
         cursors: vec![],
+        removed_at: None,
     };
     world.commit(Actor::Operator, vec![Change::create(Object::Network(Arc::new(network)))]);
     id

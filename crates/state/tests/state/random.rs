@@ -50,6 +50,7 @@ fn change(state: &State, wish: Wish) -> Change {
             subnets: vec![],
             vni: 4096 + u32::from(which),
             cursors: vec![],
+            removed_at: (detail % 7 == 0).then(Timestamp::default),
         })),
         Key::Node(_) => {
             let mut node = node(which);
@@ -124,7 +125,7 @@ fn check_indexes(state: &State) -> Result<(), TestCaseError> {
     for name in NAMES {
         let holder = state.services().find(|s| s.current.spec.name.eq_ignore_ascii_case(name)).map(|s| s.id);
         prop_assert_eq!(state.service_named(name).map(|s| s.id), holder);
-        let holder = state.networks().find(|n| n.spec.name.eq_ignore_ascii_case(name)).map(|n| n.id);
+        let holder = state.live_networks().find(|n| n.spec.name.eq_ignore_ascii_case(name)).map(|n| n.id);
         prop_assert_eq!(state.network_named(name).map(|n| n.id), holder);
         let holder = state.secrets().find(|s| s.spec.name.eq_ignore_ascii_case(name)).map(|s| s.id);
         prop_assert_eq!(state.secret_named(name).map(|s| s.id), holder);

@@ -3,6 +3,7 @@
 mod events;
 mod hostile;
 mod leader;
+mod networks;
 mod nodes;
 mod payloads;
 mod service_faults;

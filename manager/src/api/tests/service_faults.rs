@@ -89,10 +89,8 @@ fn malformed() -> Vec<Case> {
 
 /// What comes later: the text begins with the flag.
 fn later() -> Vec<Case> {
-    let ports = |mode: Value| json!([{"TargetPort": 80, "PublishMode": mode}]);
     vec![
-        ("/TaskTemplate/Networks", json!([{"Target": "overlay1"}]), "\"--network\""),
-        ("/Networks", json!([{"Target": "overlay1"}]), "\"--network\""),
+        ("/TaskTemplate/Networks", json!([{"Target": "host", "Aliases": ["x"]}]), "\"--network\""),
         ("/TaskTemplate/Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "\"--network\""),
         ("/TaskTemplate/ContainerSpec/Secrets", json!([{"SecretName": "s"}]), "\"--secret\""),
         ("/TaskTemplate/ContainerSpec/Configs", json!([{"ConfigName": "s"}]), "\"--config\""),
@@ -100,9 +98,6 @@ fn later() -> Vec<Case> {
         ("/TaskTemplate/ContainerSpec/Mounts", json!([{"Type": "cluster", "Target": "/x"}]), "\"--mount type=cluster\""),
         ("/Mode", json!({"ReplicatedJob": {}}), "\"--mode replicated-job\""),
         ("/Mode", json!({"GlobalJob": {}}), "\"--mode global-job\""),
-        ("/EndpointSpec/Mode", json!("dnsrr"), "\"--endpoint-mode dnsrr\""),
-        ("/EndpointSpec/Ports", ports(json!("ingress")), "\"--publish mode=ingress\""),
-        ("/EndpointSpec/Ports", ports(Value::Null), "\"--publish mode=ingress\""),
         (
             "/TaskTemplate/Resources/Reservations/GenericResources",
             json!([{"DiscreteResourceSpec": {"Kind": "GPU", "Value": 1}}]),
