@@ -15,6 +15,8 @@ const STATE_DIR: &str = "/var/lib/swarm";
 const HOST: &str = "unix:///run/swarm/swarm.sock";
 /// Where dockerd answers.
 const DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+/// Where dockerd looks for drivers.
+const PLUGIN_DIR: &str = "/run/docker/plugins";
 /// Name of the manager's program.
 const MANAGER: &str = "swarm-manager";
 /// Ports of the API as dockerd has them, without and with TLS.
@@ -62,6 +64,9 @@ struct Settings {
     /// Where dockerd answers [default: unix:///var/run/docker.sock]
     #[arg(long, value_name = "HOST")]
     docker_host: Option<String>,
+    /// Folder where dockerd looks for network drivers [default: /run/docker/plugins]
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Option<PathBuf>,
     /// Name of this host in the swarm [default: the system's]
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -205,6 +210,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Where dockerd answers.
     pub docker_host: Endpoint,
+    /// Where dockerd looks for network drivers.
+    pub plugin_dir: PathBuf,
     /// Name of this host in the swarm.
     pub hostname: String,
     /// Added to the engine's labels.
@@ -276,6 +283,7 @@ impl Settings {
             tlscert: self.tlscert.or(below.tlscert),
             tlskey: self.tlskey.or(below.tlskey),
             docker_host: self.docker_host.or(below.docker_host),
+            plugin_dir: self.plugin_dir.or(below.plugin_dir),
             hostname: self.hostname.or(below.hostname),
             label: list(self.label, below.label),
             manager_bin: self.manager_bin.or(below.manager_bin),
@@ -307,6 +315,7 @@ impl Settings {
             hosts,
             tls,
             docker_host: endpoint("docker-host", docker_host, PORT_PLAIN)?,
+            plugin_dir: self.plugin_dir.unwrap_or_else(|| PLUGIN_DIR.into()),
             hostname,
             labels: self.label.iter().map(|label| parse_label(label)).collect::<Result<_, _>>()?,
             manager_bin: self.manager_bin.unwrap_or_else(|| find_manager(around.exe.as_deref())),

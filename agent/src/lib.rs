@@ -19,6 +19,7 @@ pub use error_chain::chain;
 pub mod executor;
 pub mod gateway;
 pub mod identity;
+pub mod network;
 pub mod session;
 pub mod supervisor;
 pub mod worker;

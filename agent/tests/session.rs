@@ -94,6 +94,7 @@ impl Bench {
         let stop = CancellationToken::new();
         let session = Session {
             node_id,
+            data_path_addr: None,
             tasks: tasks.clone(),
             dial: Arc::new(OverTls {
                 identity: Arc::new(LiveIdentity::new(credentials)),

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     executor::DockerExecutor,
     gateway::{BindError, Engine, Gateway, Listener, ServerTlsError, server_tls},
+    network::{NetworkError, Networks},
 };
 use description::DescriptionLoop;
 use lock::StateLock;
@@ -71,6 +72,9 @@ pub enum DaemonError {
     /// The state folder's content cannot be used.
     #[error(transparent)]
     Node(#[from] NodeStartError),
+    /// Cluster networks cannot be kept.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The node loop ended without having been asked.
     #[error("the node loop ended unexpectedly")]
     NodeEnded,
@@ -109,6 +113,8 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
     let loops = TaskTracker::new();
     let stop = CancellationToken::new();
     loops.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&engine).keep_known()));
+    let (networks, network_loops) = Networks::new(&paths.state_dir, &config.plugin_dir)?;
+    loops.spawn(stop.clone().run_until_cancelled_owned(network_loops.run()));
     let (description, described) = watch::channel(None);
     loops.spawn(
         stop.clone().run_until_cancelled_owned(
@@ -122,7 +128,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
             .run(),
         ),
     );
-    let host = NodeContextOfHost { config: config.clone(), paths: paths.clone(), executor, description: described };
+    let host = NodeContextOfHost { config: config.clone(), paths: paths.clone(), executor, networks, description: described };
     let (node, node_loop) = Node::start(host).await?;
     let mut node_loop = tokio::spawn(node_loop);
 

@@ -1,6 +1,6 @@
 //! One session as a machine: what happens goes in, what is to be done comes out.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 use swarm_session::{Assign, CloseReason, FromAgent, FromManager, Generation, Hello, NodeOrders, PROTOCOL, StatusReport};
 use swarm_types::{Nanos, NodeDescription, NodeId};
 
@@ -87,10 +87,16 @@ pub struct Machine {
 
 impl Machine {
     /// A new session, and its first message. `held` is the newest generation of the worker, `orders` that of the newest
-    /// node orders.
+    /// node orders, `data_path_addr` where the host takes packets of cluster networks.
     #[must_use]
-    pub fn start(node_id: NodeId, description: NodeDescription, held: Generation, orders: Generation) -> (Self, Effect) {
-        let hello = Hello { protocol: PROTOCOL, node_id, description: description.clone(), generation: held, data_path_addr: None };
+    pub fn start(
+        node_id: NodeId,
+        description: NodeDescription,
+        held: Generation,
+        orders: Generation,
+        data_path_addr: Option<IpAddr>,
+    ) -> (Self, Effect) {
+        let hello = Hello { protocol: PROTOCOL, node_id, description: description.clone(), generation: held, data_path_addr };
         let machine = Self { phase: Phase::AwaitingWelcome, orders, batch: None, next_seq: 1, has_news: false, description };
         (machine, Effect::Send(FromAgent::Hello(Box::new(hello))))
     }
@@ -217,7 +223,7 @@ mod tests {
 
     fn started() -> Machine {
         let node_id = NodeId::from_random([1; 16]);
-        let (machine, first) = Machine::start(node_id, NodeDescription::default(), Generation(5), Generation(3));
+        let (machine, first) = Machine::start(node_id, NodeDescription::default(), Generation(5), Generation(3), None);
         let Effect::Send(FromAgent::Hello(hello)) = first else { panic!("the first message is a Hello") };
         assert_eq!((hello.protocol, hello.node_id, hello.generation), (PROTOCOL, node_id, Generation(5)));
         machine

@@ -8,7 +8,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use swarm_session::{FrameDecoder, FromAgent, FromManager, Generation, NodeOrders, encode};
 use swarm_types::{NodeDescription, NodeId, RemoteManager};
 use tokio::{
@@ -46,6 +46,8 @@ pub struct SessionState {
 pub struct Session<T> {
     /// This node.
     pub node_id: NodeId,
+    /// Where the host takes packets of cluster networks; `None` leaves it to the managers.
+    pub data_path_addr: Option<IpAddr>,
     /// This host's tasks.
     pub tasks: T,
     /// The way to managers.
@@ -144,7 +146,7 @@ impl<T: Tasks> Session<T> {
             },
         };
         let orders = self.orders.borrow().as_ref().map_or(self.orders_known, |orders| orders.generation);
-        let (mut machine, hello) = Machine::start(self.node_id, description, self.tasks.generation(), orders);
+        let (mut machine, hello) = Machine::start(self.node_id, description, self.tasks.generation(), orders, self.data_path_addr);
         let Effect::Send(hello) = hello else { unreachable!("a session starts by saying Hello") };
         let opened = tokio::select! {
             () = self.stop.cancelled() => return (End::Stopped, false),

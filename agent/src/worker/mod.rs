@@ -23,6 +23,7 @@ pub use crate::executor::NodeContext;
 pub use records::RecordsError;
 
 use crate::executor::{Executor, ExecutorError};
+use crate::network::Told;
 use reconciler::{Reconciler, Request};
 use std::{path::PathBuf, sync::Arc};
 use swarm_session::{Assign, AssignmentError, Generation, StatusReport};
@@ -44,6 +45,8 @@ pub struct WorkerConfig {
     pub hostname: String,
     /// Whether an image that is on the host is used without asking a registry.
     pub prefer_offline_images: bool,
+    /// Where to say what the managers said of networks.
+    pub networks: Arc<watch::Sender<Told>>,
 }
 
 /// The worker cannot do what it was asked.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::error_chain::chain;
 use crate::executor::{ContainerEvent, ContainerEventKind, ContainerId, Executor, NodeContext, OwnContainer};
+use crate::network::{Member, Told};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -85,6 +86,7 @@ pub(super) struct Reconciler {
     held_ports: watch::Sender<BTreeSet<HostPort>>,
     generation: watch::Sender<Generation>,
     changed: watch::Sender<u64>,
+    networks: Arc<watch::Sender<Told>>,
 }
 
 impl Reconciler {
@@ -93,7 +95,7 @@ impl Reconciler {
         config: WorkerConfig,
         executor: Arc<dyn Executor>,
     ) -> Result<(Self, watch::Receiver<Generation>, watch::Receiver<u64>), WorkerError> {
-        let WorkerConfig { dir, node_id, hostname, prefer_offline_images } = config;
+        let WorkerConfig { dir, node_id, hostname, prefer_offline_images, networks } = config;
         let (records, found) = match dir {
             Some(dir) => {
                 let opening = tokio::task::spawn_blocking(move || Records::open(&dir, node_id));
@@ -139,7 +141,9 @@ impl Reconciler {
             held_ports,
             generation,
             changed,
+            networks,
         };
+        reconciler.tell_networks();
         reconciler.resume(found.records);
         Ok((reconciler, generation_seen, changed_seen))
     }
@@ -247,6 +251,8 @@ impl Reconciler {
         complain(self.records.save_view(&self.view, &view));
         self.arm_flush();
         self.view = view;
+        // Before any task acts: its networks are made by the time that its container asks for them.
+        self.tell_networks();
         self.generation.send_replace(self.view.generation);
         for id in &applied.removed {
             self.direct(*id, Wanted::Gone, TaskState::New);
@@ -452,6 +458,15 @@ impl Reconciler {
         if self.records.are_kept() {
             self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
         }
+    }
+
+    /// Says what is known of networks. Before anything was ever told that is nothing, and nobody is to act on it.
+    fn tell_networks(&self) {
+        if self.view.generation == Generation::default() {
+            return;
+        }
+        let (node, generation, view) = (self.around.node_id, self.view.generation, self.view.networks.clone());
+        self.networks.send_replace(Told::Member(Member { node, generation, view }));
     }
 
     fn tell_change(&self) {

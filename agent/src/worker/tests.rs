@@ -89,6 +89,7 @@ async fn open(engine: &Arc<FakeEngine>, dir: &TempDir) -> WorkerHandle {
         node_id: swarm_types::NodeId::from_random([7; 16]),
         hostname: "alpha".into(),
         prefer_offline_images: false,
+        networks: Arc::default(),
     };
     WorkerHandle::open(config, Arc::clone(engine) as Arc<dyn Executor>).await.expect("opens")
 }

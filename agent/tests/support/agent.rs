@@ -65,6 +65,7 @@ impl AgentBench {
         command
             .args(["--state-dir", &path(state), "--host", &format!("unix://{}", path("swarm.sock"))])
             .args(["--docker-host", &format!("unix://{}", path("docker.sock")), "--manager-bin", &path("manager.sh")])
+            .args(["--plugin-dir", &path("plugins")])
             .args(["--log-level", "debug", "--hostname", "test-host", "--label", "rack=7"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

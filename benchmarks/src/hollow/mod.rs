@@ -103,7 +103,7 @@ impl Node {
         ensure!(!issued.managers.is_empty(), "the cluster named no manager");
         let node_id = issued.node_id;
         let hostname = format!("hollow-{number}");
-        let config = WorkerConfig { dir: None, node_id, hostname: hostname.clone(), prefer_offline_images: true };
+        let config = WorkerConfig { dir: None, node_id, hostname: hostname.clone(), prefer_offline_images: true, networks: Arc::default() };
         let tasks = WorkerHandle::open(config, Arc::new(HollowExecutor::default())).await?;
         let description = NodeDescription {
             hostname,
@@ -121,6 +121,7 @@ impl Node {
             Self { state: state.subscribe(), _stop: stop.clone().drop_guard(), _inputs: (roots, managers, own), _description: description };
         let session = Session {
             node_id,
+            data_path_addr: None,
             tasks,
             dial: Arc::new(OverTls { identity: Arc::new(LiveIdentity::new(credentials)), roots: roots_seen }),
             managers: managers_seen,

@@ -52,6 +52,8 @@ pub struct Dataplane {
     last: Option<Desired>,
     tables: BTreeMap<String, Loaded>,
     ports: Ports,
+    /// The ingress network is linked with the host.
+    has_uplink: bool,
 }
 
 impl Dataplane {
@@ -59,7 +61,7 @@ impl Dataplane {
     /// touched yet: what an earlier agent left is taken over by the first [`Self::ensure`].
     #[must_use]
     pub fn new(prefix: Prefix, host: Netns) -> Self {
-        Self { prefix, host, last: None, tables: BTreeMap::new(), ports: Ports::default() }
+        Self { prefix, host, last: None, tables: BTreeMap::new(), ports: Ports::default(), has_uplink: false }
     }
 
     /// The namespace of a network of this node.
@@ -68,6 +70,14 @@ impl Dataplane {
     /// When the node does not carry it.
     pub fn namespace(&self, network: &str) -> Result<Netns, Error> {
         Netns::find(&self.prefix.namespace(network))?.ok_or_else(|| Error::NoNetwork(network.into()))
+    }
+
+    /// Bytes of the largest packet that the device with this address of the host takes, or `None` when no device has it.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn underlay_mtu(&self, address: Ipv4Addr) -> Result<Option<u32>, Error> {
+        self.host.enter(|| Kernel::within(async |kernel| kernel.mtu_of(address).await))
     }
 
     /// Makes the kernel what is desired: adds what is missing, replaces what is wrong, removes what is
@@ -130,6 +140,7 @@ impl Dataplane {
         self.ports.clear();
         self.tables.clear();
         self.last = None;
+        self.has_uplink = false;
         let mut result = self.host.enter(|| mesh::remove_uplink(self.prefix));
         for name in Netns::names(&format!("{}-", self.prefix))? {
             result = result.and(Netns::remove(&name));
@@ -153,15 +164,23 @@ impl Dataplane {
         })?;
         if fresh {
             let what = format!("make VXLAN {} on port {}", network.vni, desired.data_port);
-            self.host.enter(|| Kernel::within(async |kernel| add_vxlan(kernel, desired, network, &namespace, what).await))?;
-            report.added += 1;
+            let made = self.host.enter(|| Kernel::within(async |kernel| add_vxlan(kernel, desired, network, &namespace, what).await));
+            match made {
+                Ok(()) => report.added += 1,
+                // Another agent of this host may have it. What needs no other node works all the same.
+                Err(error) => report.faults.push(chain(&format!("network {id}"), &error)),
+            }
         }
         let is_ingress = desired.mesh.as_ref().is_some_and(|mesh| mesh.network == id);
         if is_ingress {
             let prefix = self.prefix;
-            self.host.enter(|| mesh::ensure_uplink(prefix, network, &namespace, report))?;
+            let linked = self.host.enter(|| mesh::ensure_uplink(prefix, network, &namespace, report));
+            self.has_uplink = linked.is_ok();
+            if let Err(error) = linked {
+                report.faults.push(chain("routing mesh", &error));
+            }
         }
-        let uplink = is_ingress.then(|| self.prefix.uplink_addresses().0);
+        let uplink = (is_ingress && self.has_uplink).then(|| self.prefix.uplink_addresses().0);
         let table = network_table(network, desired, is_ingress);
         let loaded = self.tables.remove(id);
         let loaded = namespace.enter(|| {
@@ -185,7 +204,8 @@ impl Dataplane {
         /// No network has this id, so it names the host's own table.
         const HOST: &str = "";
         let mesh = desired.mesh.as_ref();
-        let Some((mesh, ingress)) = mesh.and_then(|mesh| Some((mesh, desired.networks.get(&mesh.network)?))) else {
+        let mesh = mesh.and_then(|mesh| Some((mesh, desired.networks.get(&mesh.network)?)));
+        let Some((mesh, ingress)) = mesh.filter(|_| self.has_uplink) else {
             self.ports.clear();
             self.tables.remove(HOST);
             return self.host.enter(|| mesh::remove_uplink(self.prefix));
@@ -281,20 +301,22 @@ fn wanted(desired: &Desired, network: &Network, links: &BTreeMap<String, Link>, 
     entries.insert(Key::Address(network.gateway), Value::Present);
     entries.extend(network.services.keys().map(|vip| (Key::Address(*vip), Value::Present)));
     entries.insert(Key::Route(MAIN, network.subnet.address, network.subnet.bits), Value::Unreachable);
-    let vxlan = links.get(VXLAN).map_or(0, |link| link.index);
+    for (task, device) in plugged(links) {
+        entries.insert(Key::Route(MAIN, task, 32), Value::Link(device));
+    }
+    if let (Some(host), Some(device)) = (uplink, links.get(UPLINK)) {
+        entries.insert(Key::Route(MAIN, Ipv4Addr::UNSPECIFIED, 0), Value::Via(host, device.index));
+    }
+    // Without the device no other node can be reached, and nothing may lead to it.
+    let Some(vxlan) = links.get(VXLAN).map(|link| link.index) else { return entries };
     for (node, peer) in &desired.nodes {
         entries.insert(Key::Neighbour(node_hop(*node)), Value::Mac(node_mac(*node)));
         entries.insert(Key::Forwarding(node_mac(*node)), Value::Vtep(peer.vtep));
     }
-    for (task, device) in plugged(links) {
-        entries.insert(Key::Route(MAIN, task, 32), Value::Link(device));
-    }
     for (task, node) in network.remote.iter().filter(|(_, node)| desired.nodes.contains_key(node)) {
         entries.insert(Key::Route(MAIN, *task, 32), Value::Via(node_hop(*node), vxlan));
     }
-    if let Some(host) = uplink {
-        let device = links.get(UPLINK).map_or(0, |link| link.index);
-        entries.insert(Key::Route(MAIN, Ipv4Addr::UNSPECIFIED, 0), Value::Via(host, device));
+    if uplink.is_some() {
         for node in desired.nodes.keys() {
             let mark = NODE_MARKS + u32::from(*node);
             entries.insert(Key::Rule(mark), Value::Present);

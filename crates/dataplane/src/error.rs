@@ -60,6 +60,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another agent of this host carries the routing mesh.
+    #[error("another agent of this host carries the routing mesh, by the device {0}")]
+    MeshTaken(String),
     /// A network that this node does not carry was named.
     #[error("network {0} is not on this node")]
     NoNetwork(String),

@@ -66,6 +66,14 @@ impl Kernel {
         Ok(links)
     }
 
+    /// The MTU of the device that has an address.
+    pub(crate) async fn mtu_of(&self, address: Ipv4Addr) -> Result<Option<u32>, Error> {
+        let mut found = self.handle.address().get().set_address_filter(IpAddr::V4(address)).execute();
+        let Some(message) = found.try_next().await.map_err(Error::netlink("list addresses"))? else { return Ok(None) };
+        let index = message.header.index;
+        Ok(self.links().await?.values().find(|link| link.index == index).map(|link| link.mtu))
+    }
+
     /// Removes a device. One that is gone already is no error.
     pub(crate) async fn delete_link(&self, index: u32) -> Result<(), Error> {
         ignore(self.handle.link().del(index).execute().await, nix::libc::ENODEV).map_err(Error::netlink(format!("remove device {index}")))

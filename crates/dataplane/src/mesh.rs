@@ -1,7 +1,11 @@
 //! The host's side of the routing mesh: the uplink to the ingress network, reserved ports, rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 
 use crate::dataplane::Report;
 use crate::desired::{Mesh, Network, Protocol};
@@ -11,20 +15,10 @@ use crate::names::{Prefix, UPLINK};
 use crate::netns::Netns;
 use crate::nft;
 
-/// A socket that keeps others from taking a published port; nothing ever arrives at it.
-#[derive(Debug)]
-enum Reserved {
-    /// A TCP port.
-    Tcp(#[expect(dead_code, reason = "held to keep the port")] TcpListener),
-    /// A UDP port.
-    Udp(#[expect(dead_code, reason = "held to keep the port")] UdpSocket),
-    /// The standard library has no SCTP, and hosts hardly use it.
-    Unguarded,
-}
-
-/// The published ports of this host that are held.
+/// The published ports of this host that are held, each by a socket that keeps others from taking it. SCTP ports are not
+/// guarded: few kernels have it, and hosts hardly use it.
 #[derive(Debug, Default)]
-pub(crate) struct Ports(BTreeMap<(Protocol, u16), Reserved>);
+pub(crate) struct Ports(BTreeMap<(Protocol, u16), Option<OwnedFd>>);
 
 impl Ports {
     /// Holds exactly the ports that are published, and returns those that could be had. Runs in the
@@ -35,11 +29,10 @@ impl Ports {
             if self.0.contains_key(&(protocol, port)) {
                 continue;
             }
-            let any = (Ipv4Addr::UNSPECIFIED, port);
             let held = match protocol {
-                Protocol::Tcp => TcpListener::bind(any).map(Reserved::Tcp),
-                Protocol::Udp => UdpSocket::bind(any).map(Reserved::Udp),
-                Protocol::Sctp => Ok(Reserved::Unguarded),
+                Protocol::Tcp => hold(SockType::Stream, port).map(Some),
+                Protocol::Udp => hold(SockType::Datagram, port).map(Some),
+                Protocol::Sctp => Ok(None),
             };
             match held {
                 Ok(held) => drop(self.0.insert((protocol, port), held)),
@@ -55,12 +48,25 @@ impl Ports {
     }
 }
 
+/// Binds a port and does not listen: as long as no task is behind it, clients are refused and do not hang.
+fn hold(kind: SockType, port: u16) -> io::Result<OwnedFd> {
+    let held = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(held.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))?;
+    Ok(held)
+}
+
 /// Links the ingress network's namespace with the host. Runs in the host's namespace.
 pub(crate) fn ensure_uplink(prefix: Prefix, ingress: &Network, namespace: &Netns, report: &mut Report) -> Result<(), Error> {
     let name = prefix.uplink();
     let (here, there) = prefix.uplink_addresses();
     Kernel::within(async |kernel| {
         let mut links = kernel.links().await?;
+        // Two agents would lead the same addresses two ways. Of two that come at once, one stays.
+        let other =
+            links.keys().find(|link| Prefix::is_uplink(link) && **link < name || !links.contains_key(&name) && Prefix::is_uplink(link));
+        if let Some(other) = other {
+            return Err(Error::MeshTaken(other.clone()));
+        }
         if !links.contains_key(&name) {
             let (near, far) = (End { name: &name, mac: None }, End { name: UPLINK, mac: None });
             kernel.add_pair(near, far, namespace.fd(), ingress.mtu).await?;
@@ -100,12 +106,11 @@ fn ensure_far_end(address: Ipv4Addr) -> Result<(), Error> {
 /// Takes the uplink and its rules away. Runs in the host's namespace.
 pub(crate) fn remove_uplink(prefix: Prefix) -> Result<(), Error> {
     let name = prefix.uplink();
+    // The device is made first and goes last: without it there is nothing else.
+    let Some(link) = Kernel::within(async |kernel| Ok(kernel.links().await?.remove(&name)))? else { return Ok(()) };
     nft::delete(&prefix.to_string())?;
     for direction in ["-i", "-o"] {
         nft::remove_docker_user(&[direction, &name, "-j", "ACCEPT"])?;
     }
-    Kernel::within(async |kernel| match kernel.links().await?.get(&name) {
-        Some(link) => kernel.delete_link(link.index).await,
-        None => Ok(()),
-    })
+    Kernel::within(async |kernel| kernel.delete_link(link.index).await)
 }

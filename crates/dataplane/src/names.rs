@@ -31,6 +31,12 @@ impl Prefix {
         format!("{self}up")
     }
 
+    /// Whether a device is the uplink of some agent.
+    pub(crate) fn is_uplink(device: &str) -> bool {
+        let digits = device.strip_prefix("sw").and_then(|rest| rest.strip_suffix("up"));
+        digits.is_some_and(|digits| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
     /// Name of the end of a link that a container gets, until the engine renames it. 15 bytes at most.
     pub(crate) fn container_link(self, endpoint: &str) -> String {
         format!("{self}{:07x}", hash(endpoint) & 0x0fff_ffff)

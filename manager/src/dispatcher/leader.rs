@@ -266,12 +266,12 @@ impl Term {
     fn take(&mut self, Request { message, answer }: Request) {
         let (grace, at) = (self.grace(), self.clock.now());
         match message {
-            LeaderMessage::Register { node_id, session_id, description, addr } => {
+            LeaderMessage::Register { node_id, session_id, description, addr, data_path_addr } => {
                 if self.store.state().node(node_id).is_none() {
                     return drop(answer.send(LeaderAnswer::Refused(CloseReason::Removed)));
                 }
                 self.liveness.registered(node_id, session_id, grace, at);
-                self.writes.ask(node_id, Wish::Register { description, addr }, answer);
+                self.writes.ask(node_id, Wish::Register { description, addr, data_path_addr }, answer);
             }
             LeaderMessage::Description { node_id, description } => self.writes.ask(node_id, Wish::Describe(description), answer),
             LeaderMessage::Statuses { node_id, reports } => {

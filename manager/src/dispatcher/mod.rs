@@ -60,6 +60,9 @@ pub enum LeaderMessage {
         description: Box<NodeDescription>,
         /// Its address as the manager sees it.
         addr: String,
+        /// Where it says that it takes packets of cluster networks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_path_addr: Option<std::net::IpAddr>,
     },
     /// A host's description changed.
     Description {

@@ -32,6 +32,8 @@ pub(super) enum Wish {
         description: Box<NodeDescription>,
         /// Its address as the manager sees it.
         addr: String,
+        /// Where it takes packets of cluster networks; `None` is `addr`.
+        data_path_addr: Option<std::net::IpAddr>,
     },
     /// Its description changed.
     Describe(Box<NodeDescription>),
@@ -44,7 +46,8 @@ pub(super) enum Wish {
 impl Wish {
     fn apply(&self, node: &mut Node, at: Timestamp) {
         match self {
-            Self::Register { description, addr } => {
+            Self::Register { description, addr, data_path_addr } => {
+                node.data_path_addr = *data_path_addr;
                 node.api.description = with_tls_info(description, &node.api.description);
                 node.api.status.addr.clone_from(addr);
                 set_state(node, NodeState::Ready, "", at);

@@ -135,6 +135,7 @@ impl Session {
             session_id,
             description: Box::new(hello.description.clone()),
             addr: from.ip().to_string(),
+            data_path_addr: hello.data_path_addr,
         };
         match self.inner.link.send(message).await {
             Ok(LeaderAnswer::Done) => Ok(()),

@@ -6,7 +6,7 @@ use crate::{
     session::{OverTls, Session, SessionState},
     worker::{WorkerConfig, WorkerHandle},
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use swarm_pki::{LiveIdentity, RootBundle};
 use swarm_session::{Generation, NodeOrders};
 use swarm_types::{NodeDescription, NodeId, RemoteManager};
@@ -20,6 +20,7 @@ const WORKER_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 pub(crate) struct AgentSide {
     pub(crate) host: NodeContextOfHost,
     pub(crate) node_id: NodeId,
+    pub(crate) data_path_addr: Option<IpAddr>,
     pub(crate) identity: Arc<LiveIdentity>,
     pub(crate) roots: watch::Receiver<RootBundle>,
     pub(crate) managers: watch::Receiver<Vec<RemoteManager>>,
@@ -40,6 +41,7 @@ impl AgentSide {
         };
         Session {
             node_id: self.node_id,
+            data_path_addr: self.data_path_addr,
             tasks: worker,
             dial: Arc::new(OverTls { identity: self.identity, roots: self.roots }),
             managers: self.managers,
@@ -84,6 +86,7 @@ pub(crate) async fn open_worker(host: &NodeContextOfHost, node_id: NodeId) -> Re
         node_id,
         hostname: host.config.hostname.clone(),
         prefer_offline_images: host.config.prefer_offline_images,
+        networks: host.networks.told(),
     };
     WorkerHandle::open(config, Arc::clone(&host.executor)).await.map_err(|error| chain(&error))
 }

@@ -26,7 +26,11 @@ use crate::{
 };
 use agent_side::AgentSide;
 use manager::own_addresses;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use swarm_pki::{CertStore, LiveIdentity, RootBundle, Stored};
 use swarm_session::{Generation, NodeOrders};
 use swarm_types::{LocalNodeState, NodeDescription, NodeId, RemoteManager, Role, TaskDefaults, TlsInfo};
@@ -435,6 +439,7 @@ impl Member {
         let run = AgentSide {
             host: self.host.clone(),
             node_id: self.node_id,
+            data_path_addr: data_path_addr(&self.record),
             identity: Arc::clone(&self.identity),
             roots: self.roots.subscribe(),
             managers: self.managers.subscribe(),
@@ -459,6 +464,12 @@ impl Member {
             session.abort();
         }
     }
+}
+
+/// Where this host takes packets of cluster networks: what the operator said, else the address told to other nodes.
+fn data_path_addr(record: &NodeRecord) -> Option<IpAddr> {
+    let said = record.data_path_addr.parse().ok();
+    said.or_else(|| record.advertise_addr.parse::<SocketAddr>().ok().map(|addr| addr.ip()))
 }
 
 /// The address without its port.

@@ -127,6 +127,7 @@ impl NodeLoop {
             }
             return Err(LeaveError::State(error));
         }
+        self.host.networks.outside();
         tracing::info!("this host left its swarm");
         self.state = State::Outside { error: String::new() };
         Ok(())

@@ -14,6 +14,7 @@ use crate::{
     executor::Executor,
     identity::record::RecordError,
     membership::{InitError, JoinError, LeaveError, ManagerStatus, Membership, NodeView, Pending},
+    network::Networks,
     supervisor,
 };
 use node_loop::NodeLoop;
@@ -34,6 +35,8 @@ pub(crate) struct NodeContextOfHost {
     pub(crate) config: Config,
     pub(crate) paths: Paths,
     pub(crate) executor: Arc<dyn Executor>,
+    /// What the host carries of cluster networks.
+    pub(crate) networks: Networks,
     /// What the host is, without what depends on the swarm.
     pub(crate) description: watch::Receiver<Option<NodeDescription>>,
 }

@@ -58,6 +58,7 @@ pub(crate) async fn restore(host: &NodeContextOfHost) -> Result<State, NodeStart
         (Found::Nothing, ..) => {
             stop_left_over_manager(host).await;
             wipe(&host.paths).map_err(NodeStartError::Wipe)?;
+            host.networks.outside();
             Ok(State::Outside { error: String::new() })
         }
     }

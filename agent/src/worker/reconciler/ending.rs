@@ -1,6 +1,7 @@
 //! Ends: of the actors, of all containers when the node leaves, of the worker itself.
 
 use super::{Reconciler, complain};
+use crate::network::Told;
 use crate::worker::{WorkerError, step::Seen};
 use std::time::Duration;
 use swarm_session::{AgentView, Generation};
@@ -51,6 +52,7 @@ impl Reconciler {
         self.view = AgentView::default();
         self.complete_seen = false;
         self.generation.send_replace(Generation::default());
+        self.networks.send_replace(Told::Outside);
         self.publish_held_ports();
         self.records.clear(self.around.node_id)?;
         self.arm_flush();

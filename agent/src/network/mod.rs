@@ -1,0 +1,103 @@
+//! This host's part in cluster networks.
+//!
+//! The worker publishes what the managers said of networks ([`Told`]), from its records before any manager answers. One loop
+//! ([`plane`]) makes the kernel that, by the crate `swarm_dataplane`. What always holds:
+//! - Nothing changes before something is told: an agent that has just begun leaves traffic alone.
+//! - Everything of this agent in the kernel carries its own prefix, made from its state folder, so that several agents share
+//!   a host.
+//! - An agent that stops or dies leaves the kernel as it is.
+
+mod driver;
+mod plan;
+mod plane;
+mod told;
+
+pub use plane::Applied;
+pub use told::{Member, Told};
+
+use driver::Driver;
+use plane::PlaneLoop;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use swarm_dataplane::{Netns, Prefix};
+use tokio::sync::{mpsc, watch};
+
+/// Requests that may wait for the loop. Reached: the caller waits.
+const REQUESTS_WAITING_MAX: usize = 64;
+/// Option of the engine's networks: the id of the cluster network behind one.
+pub(crate) const OPTION_NETWORK: &str = "swarm.network";
+/// Option of a container's attachment: its address with the length of the prefix.
+pub(crate) const OPTION_ADDRESS: &str = "swarm.address";
+
+/// This host's networks cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The agent cannot tell which namespace it is in.
+    #[error("could not tell this host's network namespace")]
+    Namespace(#[from] swarm_dataplane::Error),
+}
+
+/// This host's networks. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    told: Arc<watch::Sender<Told>>,
+    applied: watch::Receiver<Applied>,
+}
+
+/// What runs for them.
+pub struct NetworkLoops {
+    plane: PlaneLoop,
+    driver: Driver,
+    socket: PathBuf,
+}
+
+impl NetworkLoops {
+    /// Runs until dropped. Everything in the kernel stays: containers go on.
+    pub async fn run(self) {
+        tokio::join!(self.plane.run(), self.driver.serve(self.socket));
+    }
+}
+
+/// The name under which the engine knows the agent with this state folder as a network driver. No two agents have the same.
+#[must_use]
+pub fn driver_name(state_dir: &Path) -> String {
+    Prefix::of(&state_dir.to_string_lossy()).to_string()
+}
+
+impl Networks {
+    /// The networks of the agent with this state folder, and what has to run for them. The engine looks for drivers in
+    /// `plugin_dir`. Nothing is touched yet.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn new(state_dir: &Path, plugin_dir: &Path) -> Result<(Self, NetworkLoops), NetworkError> {
+        let prefix = Prefix::of(&state_dir.to_string_lossy());
+        let (told, told_seen) = watch::channel(Told::Unknown);
+        let (applied, applied_seen) = watch::channel(Applied::default());
+        let (requests, received) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let plane = PlaneLoop::new(prefix, Netns::current()?, told_seen, received, applied);
+        let driver = Driver::new(&state_dir.join("network-driver.json"), requests);
+        let socket = plugin_dir.join(format!("{}.sock", driver_name(state_dir)));
+        let loops = NetworkLoops { plane, driver, socket };
+        Ok((Self { told: Arc::new(told), applied: applied_seen }, loops))
+    }
+
+    /// Where the worker says what it was told.
+    #[must_use]
+    pub fn told(&self) -> Arc<watch::Sender<Told>> {
+        Arc::clone(&self.told)
+    }
+
+    /// What was done last.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Applied> {
+        self.applied.clone()
+    }
+
+    /// The host is in no cluster.
+    pub fn outside(&self) {
+        self.told.send_replace(Told::Outside);
+    }
+}
