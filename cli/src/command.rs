@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::line::{self, Invocation};
+use crate::network::{self, NetworkCommand};
 use crate::node::{self, NodeCommand};
 use crate::output::{help_width, print, print_line, warn};
 use crate::payload::{self, ConfigCommand, SecretCommand};
@@ -42,6 +43,9 @@ enum Root {
     /// Manage Swarm configs
     #[command(subcommand, override_usage = "COMMAND")]
     Config(ConfigCommand),
+    /// Manage networks
+    #[command(subcommand, override_usage = "COMMAND")]
+    Network(NetworkCommand),
     /// Manage the connection to the daemon
     #[command(subcommand, override_usage = "COMMAND")]
     System(SystemCommand),
@@ -137,6 +141,7 @@ fn start(line: Line, invocation: &Invocation) -> Outcome {
             Root::Service(command) => service::run(command, invocation, &session).await,
             Root::Secret(command) => payload::run_secret(command, invocation, &session).await,
             Root::Config(command) => payload::run_config(command, invocation, &session).await,
+            Root::Network(command) => network::run(command, invocation, &session).await,
             Root::System(command) => system::run(command, invocation, &session).await,
             Root::Version(args) => system::version(&args, invocation, &session).await,
             Root::Info(args) => system::info(&args, invocation, &session).await,

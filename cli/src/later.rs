@@ -30,10 +30,6 @@ const fn switch(command: &'static [&'static str], name: &'static str) -> Flag {
 
 /// Flags to refuse.
 const FLAGS: &[Flag] = &[
-    // Networks.
-    value(CREATE, "network"),
-    value(UPDATE, "network-add"),
-    value(UPDATE, "network-rm"),
     // Jobs.
     value(CREATE, "max-concurrent"),
     value(UPDATE, "max-concurrent"),
@@ -61,13 +57,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// Values to refuse, of flags that this version has.
-const VALUES: &[(&str, &str)] = &[
-    ("mode", "replicated-job"),
-    ("mode", "global-job"),
-    ("endpoint-mode", "dnsrr"),
-    ("publish", "mode=ingress"),
-    ("publish-add", "mode=ingress"),
-];
+const VALUES: &[(&str, &str)] = &[("mode", "replicated-job"), ("mode", "global-job")];
 
 /// Commands to refuse.
 const COMMANDS: &[&[&str]] =

@@ -12,6 +12,7 @@ mod inspect;
 mod later;
 mod line;
 mod list;
+mod network;
 mod node;
 mod output;
 mod overlay;

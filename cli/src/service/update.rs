@@ -86,6 +86,7 @@ pub(super) async fn update(flags: &UpdateFlags, service: &str, session: &Session
     let before = stored.spec()?;
     let mut after = before.clone();
     spec::merge(flags, &mut after, &own_variable)?;
+    spec::merge_networks(flags, &mut after, session).await?;
     let warning = if flags.image.is_some() {
         let resolve = !flags.service.no_resolve_image.unwrap_or_default();
         pin::pin(&mut after.task_template, resolve, session).await

@@ -193,3 +193,36 @@ fn an_unclear_address_is_explained() {
         )
     );
 }
+
+#[test]
+fn networks_are_made_listed_and_removed_as_with_docker() {
+    let daemon = daemon();
+    assert_eq!(
+        daemon.run("network ls"),
+        Run::ok(
+            "NETWORK ID     NAME      DRIVER    SCOPE\n\
+             jjjjjjjjjjjj   blue      overlay   swarm\n\
+             iiiiiiiiiiii   ingress   overlay   swarm\n"
+        )
+    );
+    assert_eq!(daemon.run("network inspect -f '{{.Name}} {{.ID}} {{.IPAM.Driver}}' blue"), Run::ok(&format!("blue {} default\n", id('j'))));
+    let run = daemon.run("network create -d overlay --attachable --subnet 10.1.0.0/24 --opt encrypted --label a=1 green");
+    assert_eq!(run, Run::ok(&format!("{}\n", id('n'))));
+    let body = &daemon.writes()[0].body;
+    assert_eq!((&body["Name"], &body["Driver"], &body["Attachable"]), (&json!("green"), &json!("overlay"), &json!(true)));
+    assert_eq!((&body["Options"], &body["Labels"]), (&json!({"encrypted": ""}), &json!({"a": "1"})));
+    assert_eq!(body["IPAM"]["Config"], json!([{"Subnet": "10.1.0.0/24"}]));
+    assert_eq!(daemon.run("network prune -f"), Run::ok("Deleted Networks:\nblue\ngreen\n\n"));
+    assert_eq!(daemon.run("network rm blue"), Run::ok("blue\n"));
+    assert_eq!(daemon.run("network rm nope"), Run::failed(1, "Error response from daemon: network nope not found"));
+    assert_eq!(daemon.run("network rm -f nope"), Run::ok(""));
+}
+
+#[test]
+fn a_service_joins_and_leaves_networks_by_their_ids() {
+    let daemon = daemon();
+    assert_eq!(daemon.run("service update -d --network-add name=blue,alias=db web"), Run::ok("web\n"));
+    assert_eq!(daemon.writes()[0].body["TaskTemplate"]["Networks"], json!([{"Target": id('j'), "Aliases": ["db"]}]));
+    let twice = daemon.run("service update -d --network-add blue --network-add blue web");
+    assert_eq!(twice, Run::failed(1, "service is already attached to network blue"));
+}

@@ -74,13 +74,9 @@ fn mistakes_on_the_command_line_are_told_in_dockers_words() {
 fn what_later_versions_bring_is_refused_by_name() {
     let daemon = daemon();
     for (line, what) in [
-        ("service create --network n img", "--network"),
         ("service create --secret s --config c img", "--secret"),
         ("service create --with-registry-auth img", "--with-registry-auth"),
         ("service create --mode replicated-job img", "--mode replicated-job"),
-        ("service create --endpoint-mode dnsrr img", "--endpoint-mode dnsrr"),
-        ("service create -p 8080:80 img", "--publish mode=ingress"),
-        ("service update --network-add n web", "--network-add"),
         ("service logs -f web", "swarm service logs"),
         ("ca --rotate", "swarm ca"),
         ("swarm unlock-key -q", "swarm swarm unlock-key"),

@@ -13,24 +13,16 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
     for (flags, named) in [
         (&["--secret", "x"][..], "--secret"),
         (&["--config", "x"], "--config"),
-        (&["--network", "x"], "--network"),
         (&["--mode", "replicated-job"], "--mode replicated-job"),
         (&["--mode", "global-job"], "--mode global-job"),
         (&["--max-concurrent", "2"], "--max-concurrent"),
         (&["--generic-resource", "gpu=1"], "--generic-resource"),
         (&["--credential-spec", "file://x"], "--credential-spec"),
-        (&["--endpoint-mode", "dnsrr"], "--endpoint-mode dnsrr"),
-        (&["--publish", "8080:80"], "--publish"),
         (&["--with-registry-auth"], "--with-registry-auth"),
     ] {
         names(scene, &[&create, flags, &[SLEEP]].concat(), named)?;
     }
-    for (flags, named) in [
-        (&["--secret-add", "x"][..], "--secret-add"),
-        (&["--config-rm", "x"], "--config-rm"),
-        (&["--network-add", "x"], "--network-add"),
-        (&["--publish-add", "8080:80"], "--publish-add"),
-    ] {
+    for (flags, named) in [(&["--secret-add", "x"][..], "--secret-add"), (&["--config-rm", "x"], "--config-rm")] {
         names(scene, &[&update, flags, &["web"]].concat(), named)?;
     }
     names(scene, &["service", "logs", "web"], "service logs")?;

@@ -5,7 +5,6 @@ use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{all_containers, create, fails, remove, service, swarm};
 
 const CREATE: &[&str] = &[
-    "--network net",
     "--secret s",
     "--config c",
     "--credential-spec file://x",
@@ -14,14 +13,9 @@ const CREATE: &[&str] = &[
     "--max-concurrent 2",
     "--mode replicated-job",
     "--mode global-job",
-    "--endpoint-mode dnsrr",
-    "--publish 8080:80",
-    "--publish target=80,mode=ingress",
 ];
 
 const UPDATE: &[&str] = &[
-    "--network-add net",
-    "--network-rm net",
     "--secret-add s",
     "--secret-rm s",
     "--config-add c",
@@ -31,8 +25,6 @@ const UPDATE: &[&str] = &[
     "--generic-resource-rm gpu",
     "--with-registry-auth",
     "--max-concurrent 2",
-    "--endpoint-mode dnsrr",
-    "--publish-add 8080:80",
 ];
 
 pub(crate) fn refused(cluster: &Cluster) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
-use swarm_types::{Mount, PlacementPreference, Ulimit};
+use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
 
 /// The flags of `service create`.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -32,6 +32,9 @@ pub(crate) struct CreateFlags {
     /// Publish a port as a node port
     #[arg(short = 'p', long, value_name = "port", value_parser = parse::ports)]
     pub(crate) publish: Vec<Ports>,
+    /// Network attachments
+    #[arg(long, value_name = "network", value_parser = parse::network)]
+    pub(crate) network: Vec<NetworkAttachmentConfig>,
     /// Placement constraints
     #[arg(long, value_name = "list")]
     pub(crate) constraint: Vec<String>,

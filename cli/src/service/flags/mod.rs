@@ -4,6 +4,7 @@ mod container;
 mod create;
 pub(crate) mod csv;
 mod mount;
+mod network;
 pub(crate) mod parse;
 mod policy;
 pub(crate) mod port;

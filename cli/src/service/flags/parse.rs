@@ -5,6 +5,7 @@ use std::str::FromStr;
 use swarm_types::{FailureAction, InvalidWord, Nanos, PlacementPreference, SpreadOver, Ulimit};
 
 pub(crate) use super::mount::mount;
+pub(crate) use super::network::network;
 pub(crate) use super::port::{ports, ports as removed_ports};
 
 /// What separates words in labels and variables.

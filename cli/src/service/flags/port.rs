@@ -23,7 +23,7 @@ pub(crate) fn ports(text: &str) -> Result<Ports, String> {
 }
 
 /// Whether the text has a `key=value`.
-fn has_keys(text: &str) -> bool {
+pub(super) fn has_keys(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices('=').any(|(at, _)| text[..at].ends_with(word) && text[at + 1..].starts_with(word))
 }

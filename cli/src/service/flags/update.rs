@@ -4,7 +4,7 @@ use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPo
 use crate::line::values::{self, Words};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
-use swarm_types::{Mount, PlacementPreference, Ulimit};
+use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
 
 /// The flags of `service update`.
 #[derive(clap::Args, Debug, Clone, Default, PartialEq)]
@@ -51,6 +51,12 @@ pub(crate) struct UpdateFlags {
     /// Remove a published port by its target port
     #[arg(long, value_name = "port", value_parser = parse::removed_ports)]
     pub(crate) publish_rm: Vec<Ports>,
+    /// Add a network
+    #[arg(long, value_name = "network", value_parser = parse::network)]
+    pub(crate) network_add: Vec<NetworkAttachmentConfig>,
+    /// Remove a network
+    #[arg(long, value_name = "list")]
+    pub(crate) network_rm: Vec<String>,
     /// Add or update a placement constraint
     #[arg(long, value_name = "list")]
     pub(crate) constraint_add: Vec<String>,

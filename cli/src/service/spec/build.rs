@@ -7,8 +7,8 @@ use crate::service::environment::{self, Lookup};
 use crate::service::flags::port::Ports;
 use crate::service::flags::{CreateFlags, HealthFlags, Policy, ResourceFlags, RestartFlags};
 use swarm_types::{
-    ContainerSpec, DnsConfig, Driver, EndpointMode, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, PublishMode,
-    ReplicatedService, ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
+    ContainerSpec, DnsConfig, Driver, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, ReplicatedService,
+    ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
 };
 
 /// The spec that the flags ask for, of the container `image` with `args`.
@@ -19,9 +19,6 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
     let container = container(flags, image, args, lookup)?;
     let service = &flags.service;
     let endpoint_mode = service.endpoint_mode.unwrap_or_default();
-    if endpoint_mode == EndpointMode::Dnsrr {
-        later::refuse_value("endpoint-mode", endpoint_mode.as_str())?;
-    }
     let (mut update_config, mut rollback_config) = (None, None);
     Policy::from(&flags.update_policy).merge(&mut update_config);
     Policy::from(&flags.rollback_policy).merge(&mut rollback_config);
@@ -40,25 +37,19 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
                 platforms: Vec::new(),
             }),
             log_driver: log_driver(flags, lookup),
+            networks: flags.network.clone(),
             ..TaskSpec::default()
         },
-        endpoint_spec: Some(EndpointSpec { mode: Some(endpoint_mode), ports: ports("publish", &flags.publish)? }),
+        endpoint_spec: Some(EndpointSpec { mode: Some(endpoint_mode), ports: ports(&flags.publish) }),
         update_config,
         rollback_config,
         ..ServiceSpec::default()
     })
 }
 
-/// The ports of several flags, none of them on the routing mesh as long as there is none.
-///
-/// # Errors
-/// If a port is to be published on every node.
-pub(super) fn ports(flag: &str, given: &[Ports]) -> Outcome<Vec<PortConfig>> {
-    let ports: Vec<PortConfig> = given.iter().flat_map(|given| given.ports.iter().cloned()).collect();
-    if ports.iter().any(|port| port.publish_mode == PublishMode::Ingress) {
-        later::refuse_value(flag, "mode=ingress")?;
-    }
-    Ok(ports)
+/// The ports of several flags.
+pub(super) fn ports(given: &[Ports]) -> Vec<PortConfig> {
+    given.iter().flat_map(|given| given.ports.iter().cloned()).collect()
 }
 
 fn mode(flags: &CreateFlags) -> Outcome<ServiceMode> {

@@ -4,12 +4,10 @@ use super::build::ports;
 use super::merge_lists::{merge_pairs, without, without_duplicates};
 use super::{default_restart_policy, merge_container, pairs};
 use crate::failure::{Failure, Outcome};
-use crate::later;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::{Policy, ResourceFlags, RestartFlags, ServiceFlags, UpdateFlags};
 use swarm_types::{
-    ContainerSpec, Driver, EndpointMode, EndpointSpec, Limits, Placement, PortConfig, ResourceRequirements, Resources, ServiceSpec,
-    TaskSpec,
+    ContainerSpec, Driver, EndpointSpec, Limits, Placement, PortConfig, ResourceRequirements, Resources, ServiceSpec, TaskSpec,
 };
 
 /// Changes `spec` as the flags ask.
@@ -25,7 +23,7 @@ pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<
     Policy::from(&flags.update_policy).merge(&mut spec.update_config);
     Policy::from(&flags.rollback_policy).merge(&mut spec.rollback_config);
     replicas(&flags.service, spec)?;
-    endpoint(flags, spec)?;
+    endpoint(flags, spec);
     log_driver(flags, &mut spec.task_template, lookup);
     if flags.force == Some(true) {
         spec.task_template.force_update += 1;
@@ -93,17 +91,14 @@ fn replicas(flags: &ServiceFlags, spec: &mut ServiceSpec) -> Outcome {
     Ok(())
 }
 
-fn endpoint(flags: &UpdateFlags, spec: &mut ServiceSpec) -> Outcome {
+fn endpoint(flags: &UpdateFlags, spec: &mut ServiceSpec) {
     if let Some(mode) = flags.service.endpoint_mode {
-        if mode == EndpointMode::Dnsrr {
-            later::refuse_value("endpoint-mode", mode.as_str())?;
-        }
         spec.endpoint_spec.get_or_insert_with(EndpointSpec::default).mode = Some(mode);
     }
     if flags.publish_add.is_empty() && flags.publish_rm.is_empty() {
-        return Ok(());
+        return;
     }
-    let added = ports("publish-add", &flags.publish_add)?;
+    let added = ports(&flags.publish_add);
     let endpoint = spec.endpoint_spec.get_or_insert_with(EndpointSpec::default);
     let mut kept = without_duplicates(std::mem::take(&mut endpoint.ports));
     // A port that is there already is not added again, even if it is removed by the same command.
@@ -112,7 +107,6 @@ fn endpoint(flags: &UpdateFlags, spec: &mut ServiceSpec) -> Outcome {
     kept.extend(added);
     kept.sort_by_key(port_text);
     endpoint.ports = kept;
-    Ok(())
 }
 
 /// Whether `--publish-rm` means `port`. Without a mode it means those of either mode.

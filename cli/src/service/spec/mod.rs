@@ -5,11 +5,13 @@ mod capabilities;
 mod merge;
 mod merge_container;
 mod merge_lists;
+mod merge_networks;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use build::build;
 pub(crate) use merge::merge;
+pub(crate) use merge_networks::merge_networks;
 
 use std::collections::BTreeMap;
 use swarm_types::{Nanos, RestartCondition, RestartPolicy};

@@ -143,6 +143,18 @@ fn create_flags_of_the_service() {
             json!([{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"},
                 {"Protocol": "udp", "TargetPort": 53, "PublishMode": "host"}]),
         ),
+        (
+            "-p 8080-8081:80",
+            "/EndpointSpec/Ports",
+            json!([{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"},
+                {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8081, "PublishMode": "ingress"}]),
+        ),
+        ("--endpoint-mode dnsrr", "/EndpointSpec/Mode", json!("dnsrr")),
+        (
+            "--network blue --network name=green,alias=db,driver-opt=a=b",
+            "/TaskTemplate/Networks",
+            json!([{"Target": "blue"}, {"Target": "green", "Aliases": ["db"], "DriverOpts": {"a": "b"}}]),
+        ),
     ] {
         assert_eq!(create(line, pointer), expected, "{line}");
     }
@@ -156,8 +168,6 @@ fn contradictions_are_refused_in_dockers_words() {
         ("--mode global --replicas 1", "replicas can only be used with replicated or replicated-job mode"),
         ("--mode global --replicas-max-per-node 1", "replicas-max-per-node can only be used with replicated or replicated-job mode"),
         ("--mode global-job", "\"--mode global-job\" is not supported by this version of Swarm yet"),
-        ("--endpoint-mode dnsrr", "\"--endpoint-mode dnsrr\" is not supported by this version of Swarm yet"),
-        ("-p 80:80", "\"--publish mode=ingress\" is not supported by this version of Swarm yet"),
     ] {
         assert_eq!(created(line), Err(expected.to_owned()), "{line}");
     }
@@ -300,7 +310,6 @@ fn updates_that_do_not_fit_are_refused_in_dockers_words() {
     assert_eq!(refused(global, "--replicas 2"), "replicas can only be used with replicated mode");
     assert_eq!(refused(existing(), "--mount-add dst=/x --mount-add dst=/x"), "duplicate mount target");
     assert_eq!(refused(existing(), "--no-healthcheck --health-retries 2"), "--no-healthcheck conflicts with --health-* options");
-    assert_eq!(refused(existing(), "--publish-add 80"), "\"--publish-add mode=ingress\" is not supported by this version of Swarm yet");
 }
 
 #[test]

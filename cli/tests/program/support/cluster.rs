@@ -37,6 +37,13 @@ fn task(letter: char, service: char, slot: u64) -> Value {
     })
 }
 
+fn network(letter: char, name: &str, ingress: bool) -> Value {
+    json!({
+        "Id": id(letter), "Name": name, "Created": TIME, "Scope": "swarm", "Driver": "overlay", "Ingress": ingress,
+        "EnableIPv6": false, "IPAM": {"Driver": "default", "Options": null, "Config": []}, "Containers": null, "Labels": null,
+    })
+}
+
 fn swarm() -> Value {
     json!({
         "ID": id('k'), "Version": {"Index": 9}, "CreatedAt": TIME, "UpdatedAt": TIME,
@@ -61,6 +68,7 @@ pub(crate) fn daemon() -> Daemon {
         let leader = json!({"Leader": true, "Reachability": "reachable", "Addr": "10.0.0.1:2377"});
         let nodes = [node('x', "host-1", leader), node('y', "host-2", Value::Null)];
         let tasks = [task('t', 'a', 1), task('u', 'a', 2)];
+        let networks = [network('i', "ingress", true), network('j', "blue", false)];
         let (method, path) = call.route.split_once(' ').unwrap_or_default();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let ok = |json: Value| Some((200, json.to_string()));
@@ -69,6 +77,14 @@ pub(crate) fn daemon() -> Daemon {
             ("GET", ["services", word]) => Some(found(&services, word, "service")),
             ("GET", ["nodes"]) => ok(nodes.to_vec().into()),
             ("GET", ["nodes", word]) => Some(found(&nodes, word, "node")),
+            ("GET", ["networks"]) => ok(networks.to_vec().into()),
+            ("GET", ["networks", word]) => match networks.iter().find(|n| n["Id"] == *word || n["Name"] == *word) {
+                Some(network) => ok(network.clone()),
+                None => Some((404, json!({"message": format!("network {word} not found")}).to_string())),
+            },
+            ("POST", ["networks", "create"]) => Some((201, json!({"Id": id('n'), "Warning": ""}).to_string())),
+            ("POST", ["networks", "prune"]) => ok(json!({"NetworksDeleted": ["blue", "green"]})),
+            ("DELETE", ["networks", "nope"]) => Some((404, json!({"message": "network nope not found"}).to_string())),
             ("GET", ["tasks"]) => ok(tasks.to_vec().into()),
             ("GET", ["swarm"]) => ok(swarm()),
             ("GET", ["info"]) => ok(json!({"Swarm": {"NodeID": id('x'), "NodeAddr": "10.0.0.1",

@@ -26,6 +26,8 @@ pub enum ObjectKind {
     Secret,
     /// A config.
     Config,
+    /// A network.
+    Network,
     /// The part of `/info` that is about the swarm.
     SwarmInfo,
     /// A component in the answer to `/version`.
@@ -45,6 +47,7 @@ impl ObjectKind {
             ObjectKind::Task => "swarm.Task",
             ObjectKind::Secret => "swarm.Secret",
             ObjectKind::Config => "swarm.Config",
+            ObjectKind::Network => "network.Inspect",
             ObjectKind::SwarmInfo => "swarm.Info",
             ObjectKind::ComponentVersion => "types.ComponentVersion",
             ObjectKind::Event => "events.Message",
