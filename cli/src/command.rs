@@ -8,6 +8,7 @@ use crate::output::{help_width, print, print_line, warn};
 use crate::payload::{self, ConfigCommand, SecretCommand};
 use crate::service::{self, ServiceCommand};
 use crate::session::{Connection, Session};
+use crate::stack::{self, StackCommand};
 use crate::swarm_cmd::{self, SwarmCommand};
 use crate::system::{self, CompletionArgs, EventsArgs, FormatArgs, SystemCommand};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -37,6 +38,9 @@ enum Root {
     /// Manage Swarm services
     #[command(subcommand, override_usage = "COMMAND")]
     Service(ServiceCommand),
+    /// Manage Swarm stacks
+    #[command(subcommand, override_usage = "COMMAND")]
+    Stack(StackCommand),
     /// Manage Swarm secrets
     #[command(subcommand, override_usage = "COMMAND")]
     Secret(SecretCommand),
@@ -139,6 +143,7 @@ fn start(line: Line, invocation: &Invocation) -> Outcome {
             Root::Swarm(command) | Root::Shortcut(command) => swarm_cmd::run(command, invocation, &session).await,
             Root::Node(command) => node::run(command, invocation, &session).await,
             Root::Service(command) => service::run(command, invocation, &session).await,
+            Root::Stack(command) => stack::run(command, invocation, &session).await,
             Root::Secret(command) => payload::run_secret(command, invocation, &session).await,
             Root::Config(command) => payload::run_config(command, invocation, &session).await,
             Root::Network(command) => network::run(command, invocation, &session).await,

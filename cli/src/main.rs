@@ -20,6 +20,7 @@ mod payload;
 mod query;
 mod service;
 mod session;
+mod stack;
 mod swarm_cmd;
 mod system;
 mod task_table;

@@ -20,10 +20,27 @@ const FORMATS: Formats = Formats {
 /// # Errors
 /// On what the daemon refuses, and if the format does not fit.
 pub(super) async fn ls(flags: &ListFlags, session: &Session) -> Outcome {
+    let services = matching(flags, &Filters::parse(&flags.filter), session).await?;
+    show(flags, &services, session)
+}
+
+/// The services that `filters` let through, in the order of their names.
+///
+/// # Errors
+/// On what the daemon refuses.
+pub(crate) async fn matching(flags: &ListFlags, filters: &Filters, session: &Session) -> Outcome<Vec<Service>> {
     // Counting tasks is work for the daemon that ids do not need.
     let more: &[(&str, &str)] = if flags.is_quiet() { &[] } else { &[("status", "true")] };
-    let mut services: Vec<Service> = session.api.get(&Filters::parse(&flags.filter).on("/services", more)).await?;
+    let mut services: Vec<Service> = session.api.get(&filters.on("/services", more)).await?;
     services.sort_by(|a, b| natural::compare(&a.spec.name, &b.spec.name));
+    Ok(services)
+}
+
+/// Prints services.
+///
+/// # Errors
+/// If the format does not fit.
+pub(crate) fn show(flags: &ListFlags, services: &[Service], session: &Session) -> Outcome {
     let format = flags.format(&session.config.services_format);
     print_rows(&FORMATS, format, flags.is_quiet(), &header(), services.iter().map(row))
 }

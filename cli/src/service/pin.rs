@@ -37,7 +37,7 @@ struct ImagePlatform {
 
 /// Gives the image a tag if it has none and, if `resolve` says so, its digest and platforms. Gives a warning if the registry
 /// does not tell.
-pub(super) async fn pin(task: &mut TaskSpec, resolve: bool, session: &Session) -> Option<String> {
+pub(crate) async fn pin(task: &mut TaskSpec, resolve: bool, session: &Session) -> Option<String> {
     let container = task.container_spec.get_or_insert_with(ContainerSpec::default);
     // What is no image name is for the daemon to refuse.
     let mut image = ImageReference::parse(&container.image).ok()?.with_default_tag();

@@ -15,7 +15,7 @@ use swarm_types::{ServiceId, ServiceSpec, Version};
 
 /// A service as far as its update needs it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     #[serde(rename = "ID")]
     id: ServiceId,
     #[serde(rename = "Version")]
@@ -37,7 +37,7 @@ impl Stored {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) async fn read(service: &str, session: &Session) -> Outcome<Self> {
+    pub(crate) async fn read(service: &str, session: &Session) -> Outcome<Self> {
         session.api.get(&format!("/services/{}", escape(service))).await
     }
 
@@ -57,6 +57,16 @@ impl Stored {
         let spec = overlay::changed(self.raw, before, after)?;
         let path = format!("/services/{}/update?registryAuthFrom=spec&version={}", self.id, self.version.index);
         let updated: Updated = session.api.post(&path, &spec).await?;
+        Ok(updated.warnings.unwrap_or_default())
+    }
+
+    /// Puts `spec` in the place of what is stored, and gives the daemon's warnings.
+    ///
+    /// # Errors
+    /// If the service changed meanwhile, and on what the daemon refuses.
+    pub(crate) async fn replace(self, spec: &ServiceSpec, session: &Session) -> Outcome<Vec<String>> {
+        let path = format!("/services/{}/update?registryAuthFrom=spec&version={}", self.id, self.version.index);
+        let updated: Updated = session.api.post(&path, spec).await?;
         Ok(updated.warnings.unwrap_or_default())
     }
 

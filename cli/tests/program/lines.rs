@@ -62,8 +62,8 @@ fn mistakes_on_the_command_line_are_told_in_dockers_words() {
     ] {
         assert_eq!(daemon.run(line), Run::failed(1, &usage(text, path, rest)), "{line}");
     }
-    let unknown = "swarm: unknown command: swarm stack\n\nRun 'swarm --help' for more information";
-    assert_eq!(daemon.run("stack ls"), Run::failed(1, unknown));
+    let unknown = "swarm: unknown command: swarm volume\n\nRun 'swarm --help' for more information";
+    assert_eq!(daemon.run("volume ls"), Run::failed(1, unknown));
     assert_eq!(daemon.run("--foo"), Run::failed(125, &usage("unknown flag: --foo", "swarm", " [OPTIONS] COMMAND [ARG...]")));
     assert_eq!(daemon.run("service ls --format '{{.X'").code, 1);
     assert_eq!(daemon.run("service inspect --format '{{.X' web").code, 64);

@@ -2,5 +2,6 @@
 
 mod commands;
 mod lines;
+mod stacks;
 mod streams;
 mod support;

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod text_enum;
 pub mod time;
 
+pub mod capabilities;
 pub mod container;
 pub mod mount;
 pub mod network;

@@ -2,8 +2,7 @@
 
 use super::csv;
 use crate::line::values;
-use std::ops::RangeInclusive;
-use swarm_types::{PortConfig, PortProtocol, PublishMode};
+use swarm_types::PortConfig;
 
 /// What one `--publish` asks for; ranges make several ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(crate) struct Ports {
 /// # Errors
 /// Docker's text on anything that is not one.
 pub(crate) fn ports(text: &str) -> Result<Ports, String> {
-    if has_keys(text) { long(text) } else { short(text) }
+    if has_keys(text) { long(text) } else { Ok(Ports { ports: swarm_compose::short::port::short(text)?, mode_named: false }) }
 }
 
 /// Whether the text has a `key=value`.
@@ -53,59 +52,6 @@ fn long(text: &str) -> Result<Ports, String> {
         return Err("missing mandatory field 'target'".into());
     }
     Ok(Ports { ports: vec![port], mode_named })
-}
-
-fn short(text: &str) -> Result<Ports, String> {
-    let (host, published, target) = match text.rsplitn(3, ':').collect::<Vec<_>>()[..] {
-        [target, published, host] => (host, published, target),
-        [target, published] => ("", published, target),
-        _ => ("", "", text),
-    };
-    let (target, protocol) = target.split_once('/').unwrap_or((target, ""));
-    check_host(host)?;
-    if target.is_empty() {
-        return Err(format!("no port specified: {text}<empty>"));
-    }
-    let targets = range(target).ok_or_else(|| format!("invalid containerPort: {target}"))?;
-    let several_targets = targets.start() != targets.end();
-    let publishes = match published {
-        "" => 0..=0,
-        _ => range(published).ok_or_else(|| format!("invalid hostPort: {published}"))?,
-    };
-    if !published.is_empty() && several_targets && targets.end() - targets.start() != publishes.end() - publishes.start() {
-        return Err(format!("invalid ranges specified for container and host Ports: {target} and {published}"));
-    }
-    let protocol: PortProtocol = match protocol {
-        "" => PortProtocol::Tcp,
-        word => word.parse().map_err(|_| format!("invalid proto: {word}"))?,
-    };
-    if !host.is_empty() {
-        return Err("hostip is not supported".into());
-    }
-    let port = |target_port, published_port| PortConfig {
-        protocol,
-        target_port,
-        published_port,
-        publish_mode: PublishMode::Ingress,
-        ..PortConfig::default()
-    };
-    let ports = if several_targets {
-        targets.zip(publishes.chain(std::iter::repeat(0))).map(|(target, published)| port(target, published)).collect()
-    } else {
-        publishes.map(|published| port(*targets.start(), published)).collect()
-    };
-    Ok(Ports { ports, mode_named: false })
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if bare.is_empty() || bare.parse::<std::net::IpAddr>().is_ok() { Ok(()) } else { Err(format!("invalid IP address: {host}")) }
-}
-
-fn range(text: &str) -> Option<RangeInclusive<u32>> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (values::port(first).ok()?, values::port(last).ok()?);
-    (first <= last).then_some(first..=last)
 }
 
 #[cfg(test)]

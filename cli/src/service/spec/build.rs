@@ -1,11 +1,12 @@
 //! The spec of a new service.
 
-use super::{capabilities, default_restart_policy, host_lines, pairs};
+use super::{default_restart_policy, host_lines, pairs};
 use crate::failure::{Failure, Outcome};
 use crate::later;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::port::Ports;
 use crate::service::flags::{CreateFlags, HealthFlags, Policy, ResourceFlags, RestartFlags};
+use swarm_types::capabilities;
 use swarm_types::{
     ContainerSpec, DnsConfig, Driver, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, ReplicatedService,
     ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,

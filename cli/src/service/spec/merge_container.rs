@@ -2,11 +2,12 @@
 
 use super::merge::{refused, set};
 use super::merge_lists::{merge_env, merge_hosts, merge_pairs, merge_sorted};
-use super::{capabilities, host_lines};
+use super::host_lines;
 use crate::failure::Outcome;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::{HealthFlags, UpdateFlags};
 use std::collections::BTreeMap;
+use swarm_types::capabilities;
 use swarm_types::{ContainerSpec, DnsConfig, HealthConfig, Mount, Ulimit};
 
 /// Changes `container` as the flags ask.

@@ -1,7 +1,6 @@
 //! Service specs from flags: a new one, or an old one changed.
 
 mod build;
-mod capabilities;
 mod merge;
 mod merge_container;
 mod merge_lists;

@@ -8,7 +8,7 @@ const ALL: &str = "ALL";
 const RESET: &str = "RESET";
 
 /// The lists of a new service from its flags: adding wins over dropping, `ALL` over single ones.
-pub(super) fn effective(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
+pub fn effective(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
     let whole = |names: &[String]| {
         let mut set = normalized(names);
         set.remove(RESET);
@@ -23,7 +23,7 @@ pub(super) fn effective(add: &[String], drop: &[String]) -> (Vec<String>, Vec<St
 ///
 /// Each capability has three states: added, dropped, or neither. Dropping an added one, or adding a dropped one, leads back
 /// to neither; only the second time does it reach the other side.
-pub(super) fn updated(add: &mut Vec<String>, drop: &mut Vec<String>, to_add: &[String], to_drop: &[String]) {
+pub fn updated(add: &mut Vec<String>, drop: &mut Vec<String>, to_add: &[String], to_drop: &[String]) {
     let (mut added, mut dropped) = (normalized(add), normalized(drop));
     let (mut to_add, mut to_drop) = (normalized(to_add), normalized(to_drop));
     if to_add.remove(RESET) {

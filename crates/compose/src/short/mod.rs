@@ -1,0 +1,4 @@
+//! Short forms of ports and volumes.
+
+pub mod port;
+pub(crate) mod volume;
