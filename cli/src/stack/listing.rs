@@ -26,6 +26,8 @@ pub(super) async fn ls(format: Option<&str>, session: &Session) -> Outcome {
     let mut stacks: Vec<(&str, usize)> = stacks.into_iter().collect();
     stacks.sort_by(|one, other| natural::compare(one.0, other.0));
     let header = Header::new([("Name", "NAME"), ("Services", "SERVICES")]);
-    let rows = stacks.into_iter().map(|(name, count)| Row::new("formatter.stackContext").column("Name", name).column("Services", count.to_string()));
+    let rows = stacks
+        .into_iter()
+        .map(|(name, count)| Row::new("formatter.stackContext").column("Name", name).column("Services", count.to_string()));
     print_rows(&FORMATS, choose(format, "", false), false, &header, rows)
 }

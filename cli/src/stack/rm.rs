@@ -68,8 +68,7 @@ async fn remove(stack: &str, detach: bool, session: &Session) -> Outcome {
 /// All of a stack, in the order in which it can go: first what uses the rest.
 async fn everything(stack: &str, session: &Session) -> Outcome<Vec<Doomed>> {
     let list = |path: &str| of_stack(Filters::default(), stack).on(path, &[]);
-    let (services, secrets, configs, networks) =
-        (list("/services"), list("/secrets"), list("/configs"), list("/networks"));
+    let (services, secrets, configs, networks) = (list("/services"), list("/secrets"), list("/configs"), list("/networks"));
     let mut services: Vec<Service> = session.api.get(&services).await?;
     services.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     let secrets: Vec<Secret> = session.api.get(&secrets).await?;

@@ -97,10 +97,10 @@ fn server(json: &Json) -> Value {
 /// The engine's time of building as Docker's client shows it.
 fn with_readable_times(mut server: Json) -> Json {
     for component in server.get_mut("Components").and_then(Json::as_array_mut).into_iter().flatten() {
-        if let Some(Json::String(built)) = component.pointer_mut("/Details/BuildTime") {
-            if let Ok(time) = built.parse::<jiff::Timestamp>() {
-                *built = time.strftime("%a %b %e %H:%M:%S %Y").to_string();
-            }
+        if let Some(Json::String(built)) = component.pointer_mut("/Details/BuildTime")
+            && let Ok(time) = built.parse::<jiff::Timestamp>()
+        {
+            *built = time.strftime("%a %b %e %H:%M:%S %Y").to_string();
         }
     }
     server

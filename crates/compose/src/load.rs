@@ -131,13 +131,7 @@ fn services(tree: &Mapping) -> Option<&Mapping> {
 }
 
 /// The service `name` laid over what it extends. `trail` is where the search came through.
-fn extended(
-    source: &Source,
-    tree: &Mapping,
-    name: &str,
-    around: &Surroundings<'_>,
-    trail: &mut Vec<(String, String)>,
-) -> Result<Mapping> {
+fn extended(source: &Source, tree: &Mapping, name: &str, around: &Surroundings<'_>, trail: &mut Vec<(String, String)>) -> Result<Mapping> {
     let step = (source.name.clone(), name.to_owned());
     if trail.contains(&step) {
         return Err(ComposeError::Circular { service: trail[0].1.clone(), through: name.to_owned() });

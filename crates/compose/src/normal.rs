@@ -20,7 +20,8 @@ const LISTS: [&str; 4] = ["dns", "dns_search", "dns_opt", "tmpfs"];
 pub(crate) fn services(services: &mut Value) -> Result<()> {
     let Value::Mapping(services) = services else { return Ok(()) };
     for (name, service) in services.iter_mut() {
-        let path = format!("services.{}", scalar(name).ok_or_else(|| ComposeError::invalid("services", "must have keys that are strings"))?);
+        let path =
+            format!("services.{}", scalar(name).ok_or_else(|| ComposeError::invalid("services", "must have keys that are strings"))?);
         match service {
             Value::Mapping(map) => one_service(&path, map)?,
             _ => return Err(ComposeError::invalid(&path, "must be a mapping")),
@@ -74,7 +75,8 @@ fn pairs(node: &Node<'_>) -> Result<Value> {
     let mut pairs = node.pairs()?;
     if let Value::Mapping(map) = node.value {
         // Tags of a merge are for later, with what they stand on.
-        let tagged: Mapping = map.iter().filter(|(_, value)| matches!(value, Value::Tagged(_))).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let tagged: Mapping =
+            map.iter().filter(|(_, value)| matches!(value, Value::Tagged(_))).map(|(k, v)| (k.clone(), v.clone())).collect();
         pairs.retain(|key, _| !tagged.contains_key(key.as_str()));
         let rest = pairs.into_iter().map(|(key, value)| (key.into(), value.map_or(Value::Null, Value::from)));
         return Ok(Value::Mapping(rest.chain(tagged).collect()));

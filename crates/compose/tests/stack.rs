@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 use swarm_compose::{Source, Stack, Surroundings, load};
 
-const FILES: &[(&str, &str)] = &[
-    ("/app/web.env", "# a comment\nA=file\nC=\"quoted\"\nHOME\nGONE\n"),
-    ("/app/key.txt", "s3cret"),
-];
+const FILES: &[(&str, &str)] = &[("/app/web.env", "# a comment\nA=file\nC=\"quoted\"\nHOME\nGONE\n"), ("/app/key.txt", "s3cret")];
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.to_string_lossy();
@@ -170,7 +167,10 @@ fn faults_are_named_with_their_place() {
         ("services: {a: {image: x, volumes: ['v:/d']}}", "service a: undefined volume \"v\""),
         ("services: {a: {image: x, secrets: [k]}}", "service a: undefined secret \"k\""),
         ("services: {a: {image: x, ports: ['80:x']}}", "services.a.ports.0 invalid containerPort: x"),
-        ("services: {a: {image: x, deploy: {mode: global, replicas: 2}}}", "services.a.deploy.replicas replicas can only be used with replicated or replicated-job mode"),
+        (
+            "services: {a: {image: x, deploy: {mode: global, replicas: 2}}}",
+            "services.a.deploy.replicas replicas can only be used with replicated or replicated-job mode",
+        ),
         ("services: {a: {image: x, stop_grace_period: 5}}", "services.a.stop_grace_period time: missing unit in duration \"5\""),
         ("services: {a: {image: x, env_file: no.env}}", "open /app/no.env: no such file or directory"),
         ("services: {a: {image: '${NO:?give it}'}}", "required variable NO is missing a value: give it"),
@@ -178,12 +178,15 @@ fn faults_are_named_with_their_place() {
     ] {
         assert_eq!(error(text), wanted, "{text}");
     }
-    assert!(error("services: {a: {image: x, volumes_from: [b]}}").starts_with("compose file contains unsupported options:\n\nvolumes_from: "));
+    assert!(
+        error("services: {a: {image: x, volumes_from: [b]}}").starts_with("compose file contains unsupported options:\n\nvolumes_from: ")
+    );
 }
 
 #[test]
 fn the_merged_file_is_written_in_order() {
-    let text = with(&["services: {b: {image: x}, a: {image: y}}", "services: {a: {tty: true}}"], |project, _| project.to_yaml().expect("writes"));
+    let text =
+        with(&["services: {b: {image: x}, a: {image: y}}", "services: {a: {tty: true}}"], |project, _| project.to_yaml().expect("writes"));
     assert_eq!(text.as_deref(), Ok("version: '3.13'\nservices:\n  a:\n    image: y\n    tty: true\n  b:\n    image: x\n"));
 }
 

@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("swarm-pki", &["swarm-types"]),
     ("swarm-dataplane", &["swarm-types"]),
     ("swarm-client", &["swarm-types"]),
-    ("swarm-compose", &["swarm-types"]),
+    ("swarm-compose", &["swarm-types", "swarm-template"]),
     ("swarm-cli", &["swarm-types", "swarm-client", "swarm-template", "swarm-compose"]),
     ("swarm-agent", &["swarm-types", "swarm-pki", "swarm-session", "swarm-template", "swarm-dataplane"]),
     ("swarm-manager", &["swarm-types", "swarm-state", "swarm-planner", "swarm-raftlog", "swarm-pki", "swarm-session", "swarm-template"]),

@@ -1,8 +1,8 @@
 //! The container of an existing spec, changed by the flags of `service update`.
 
+use super::host_lines;
 use super::merge::{refused, set};
 use super::merge_lists::{merge_env, merge_hosts, merge_pairs, merge_sorted};
-use super::host_lines;
 use crate::failure::Outcome;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::{HealthFlags, UpdateFlags};

@@ -4,12 +4,21 @@ use super::{Result, unsupported};
 use crate::node::Node;
 use swarm_types::{
     FailureAction, GenericResource, GlobalJob, GlobalService, Limits, Nanos, Placement, PlacementPreference, Platform, ReplicatedJob,
-    ReplicatedService, ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, SpreadOver, UpdateConfig, UpdateOrder,
+    ReplicatedService, ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, SpreadOver, UpdateConfig,
+    UpdateOrder,
 };
 
 /// Keys of `deploy`.
 const KEYS: [&str; 10] = [
-    "mode", "replicas", "endpoint_mode", "labels", "placement", "resources", "restart_policy", "update_config", "rollback_config",
+    "mode",
+    "replicas",
+    "endpoint_mode",
+    "labels",
+    "placement",
+    "resources",
+    "restart_policy",
+    "update_config",
+    "rollback_config",
     "max_concurrent",
 ];
 

@@ -37,12 +37,7 @@ pub(super) fn of_service(plan: &Plan<'_>, service: &Node<'_>) -> Result<Vec<Stri
 }
 
 /// Reads `KEY=VALUE` lines as Docker does: no quotes, no variables, comments from `#` at the start.
-fn lines(
-    path: &Path,
-    bytes: &[u8],
-    here: &dyn Fn(&str) -> Option<String>,
-    all: &mut BTreeMap<String, Option<String>>,
-) -> Result<()> {
+fn lines(path: &Path, bytes: &[u8], here: &dyn Fn(&str) -> Option<String>, all: &mut BTreeMap<String, Option<String>>) -> Result<()> {
     let unreadable = |why: String| ComposeError::Unreadable { path: path.to_owned(), why };
     let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|error| unreadable(error.to_string()))?;
     for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {

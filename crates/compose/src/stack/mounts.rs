@@ -24,7 +24,9 @@ pub(super) fn of_service(plan: &Plan<'_>, key: &str, service: &Node<'_>) -> Resu
 fn mount(plan: &Plan<'_>, key: &str, node: &Node<'_>) -> Result<Mount> {
     node.only(&["type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs", "image", "cluster"])?;
     let text = |key: &str| node.get(key).map_or_else(|| Ok(String::new()), |node| node.text());
-    let kind = node.get("type").map(|kind| kind.text()?.parse().map_err(|_| kind.invalid("volume type must be volume, bind, tmpfs, image, npipe or cluster")));
+    let kind = node
+        .get("type")
+        .map(|kind| kind.text()?.parse().map_err(|_| kind.invalid("volume type must be volume, bind, tmpfs, image, npipe or cluster")));
     let kind: MountType = kind.transpose()?.ok_or_else(|| node.invalid("must have a type"))?;
     let mount = Mount {
         kind,
@@ -34,12 +36,8 @@ fn mount(plan: &Plan<'_>, key: &str, node: &Node<'_>) -> Result<Mount> {
         consistency: text("consistency")?,
         ..Mount::default()
     };
-    let sections: [(&str, &[MountType]); 4] = [
-        ("bind", &[MountType::Bind]),
-        ("volume", &[MountType::Volume]),
-        ("tmpfs", &[MountType::Tmpfs]),
-        ("image", &[MountType::Image]),
-    ];
+    let sections: [(&str, &[MountType]); 4] =
+        [("bind", &[MountType::Bind]), ("volume", &[MountType::Volume]), ("tmpfs", &[MountType::Tmpfs]), ("image", &[MountType::Image])];
     for (section, kinds) in sections {
         if node.get(section).is_some() && !kinds.contains(&kind) {
             return Err(node.invalid(format!("{section} options are incompatible with type {kind}")));

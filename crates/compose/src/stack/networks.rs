@@ -11,8 +11,7 @@ const DEFAULT: &str = "default";
 /// The engines' own networks, which names of the stack never mean.
 const PREDEFINED: [&str; 4] = ["host", "none", "bridge", "default"];
 /// Addresses that a service cannot have, as it may have many tasks.
-const IGNORED: [&str; 7] =
-    ["ipv4_address", "ipv6_address", "link_local_ips", "mac_address", "priority", "gw_priority", "interface_name"];
+const IGNORED: [&str; 7] = ["ipv4_address", "ipv6_address", "link_local_ips", "mac_address", "priority", "gw_priority", "interface_name"];
 
 /// A network to make.
 #[derive(Debug, Clone)]
@@ -104,7 +103,18 @@ pub(super) fn of_stack(plan: &Plan<'_>) -> Result<(Vec<StackNetwork>, Vec<String
             continue;
         };
         let name = plan.name_of(&key, network)?;
-        network.only(&["name", "driver", "driver_opts", "internal", "attachable", "labels", "external", "ipam", "enable_ipv4", "enable_ipv6"])?;
+        network.only(&[
+            "name",
+            "driver",
+            "driver_opts",
+            "internal",
+            "attachable",
+            "labels",
+            "external",
+            "ipam",
+            "enable_ipv4",
+            "enable_ipv6",
+        ])?;
         if external(network)?.is_some() {
             there.push(name);
         } else {

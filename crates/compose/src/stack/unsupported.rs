@@ -7,20 +7,95 @@ use std::collections::BTreeSet;
 
 /// Keys of a service that have an effect.
 const HONOURED: &[&str] = &[
-    "image", "command", "entrypoint", "hostname", "extra_hosts", "dns", "dns_search", "dns_opt", "healthcheck", "environment",
-    "env_file", "labels", "working_dir", "user", "group_add", "volumes", "tmpfs", "stop_grace_period", "stop_signal", "tty",
-    "stdin_open", "secrets", "configs", "read_only", "credential_spec", "isolation", "init", "sysctls", "cap_add", "cap_drop",
-    "ulimits", "oom_score_adj", "logging", "networks", "ports", "deploy", "profiles", "extends", "scale", "cpus", "mem_limit",
-    "mem_reservation", "mem_swappiness", "memswap_limit", "pids_limit", "platform",
+    "image",
+    "command",
+    "entrypoint",
+    "hostname",
+    "extra_hosts",
+    "dns",
+    "dns_search",
+    "dns_opt",
+    "healthcheck",
+    "environment",
+    "env_file",
+    "labels",
+    "working_dir",
+    "user",
+    "group_add",
+    "volumes",
+    "tmpfs",
+    "stop_grace_period",
+    "stop_signal",
+    "tty",
+    "stdin_open",
+    "secrets",
+    "configs",
+    "read_only",
+    "credential_spec",
+    "isolation",
+    "init",
+    "sysctls",
+    "cap_add",
+    "cap_drop",
+    "ulimits",
+    "oom_score_adj",
+    "logging",
+    "networks",
+    "ports",
+    "deploy",
+    "profiles",
+    "extends",
+    "scale",
+    "cpus",
+    "mem_limit",
+    "mem_reservation",
+    "mem_swappiness",
+    "memswap_limit",
+    "pids_limit",
+    "platform",
 ];
 
 /// Keys without effect in a cluster.
 const IGNORED: &[&str] = &[
-    "annotations", "attach", "blkio_config", "build", "cgroup", "cgroup_parent", "cgroupns_mode", "cpu_percent", "cpu_rt_period",
-    "cpu_rt_runtime", "depends_on", "develop", "device_cgroup_rules", "devices", "domainname", "external_links", "gpus", "ipc",
-    "label_file", "links", "mac_address", "models", "network_mode", "oom_kill_disable", "pid", "post_start", "pre_stop", "privileged",
-    "provider", "pull_policy", "pull_refresh_after", "restart", "runtime", "security_opt", "shm_size", "storage_opt",
-    "use_api_socket", "userns_mode", "uts",
+    "annotations",
+    "attach",
+    "blkio_config",
+    "build",
+    "cgroup",
+    "cgroup_parent",
+    "cgroupns_mode",
+    "cpu_percent",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "depends_on",
+    "develop",
+    "device_cgroup_rules",
+    "devices",
+    "domainname",
+    "external_links",
+    "gpus",
+    "ipc",
+    "label_file",
+    "links",
+    "mac_address",
+    "models",
+    "network_mode",
+    "oom_kill_disable",
+    "pid",
+    "post_start",
+    "pre_stop",
+    "privileged",
+    "provider",
+    "pull_policy",
+    "pull_refresh_after",
+    "restart",
+    "runtime",
+    "security_opt",
+    "shm_size",
+    "storage_opt",
+    "use_api_socket",
+    "userns_mode",
+    "uts",
 ];
 
 /// Keys without effect that other means have taken the place of.
@@ -31,8 +106,14 @@ const DEPRECATED: &[(&str, &str)] = &[
 
 /// Keys that would change the meaning if they were passed over.
 const FORBIDDEN: &[(&str, &str)] = &[
-    ("volume_driver", "Instead of setting the volume driver on the service, define a volume using the top-level `volumes` option and specify the driver there."),
-    ("volumes_from", "To share a volume between services, define it using the top-level `volumes` option and reference it from each service that shares it using the service-level `volumes` option."),
+    (
+        "volume_driver",
+        "Instead of setting the volume driver on the service, define a volume using the top-level `volumes` option and specify the driver there.",
+    ),
+    (
+        "volumes_from",
+        "To share a volume between services, define it using the top-level `volumes` option and reference it from each service that shares it using the service-level `volumes` option.",
+    ),
     ("cpu_count", "Set resource limits using deploy.resources"),
     ("cpu_period", "Set resource limits using deploy.resources"),
     ("cpu_quota", "Set resource limits using deploy.resources"),
@@ -56,11 +137,18 @@ pub(super) fn check(plan: &Plan<'_>) -> Result<Vec<String>> {
         }
         let network_mode = text("network_mode")?.is_some_and(|mode| mode == "host" || mode == "none");
         let has = |key: &&str| service.get(key).is_some();
-        ignored.extend(IGNORED.iter().copied().filter(has).filter(|key| match *key {
-            "network_mode" => !network_mode,
-            "security_opt" => false,
-            _ => true,
-        }).map(str::to_owned));
+        ignored.extend(
+            IGNORED
+                .iter()
+                .copied()
+                .filter(has)
+                .filter(|key| match *key {
+                    "network_mode" => !network_mode,
+                    "security_opt" => false,
+                    _ => true,
+                })
+                .map(str::to_owned),
+        );
         ignored.extend(super::container::security_ignored(service)?);
         ignored.extend(super::networks::ignored(service)?);
         ignored.extend(super::deploy::ignored(service)?);

@@ -41,10 +41,10 @@ impl Inspector {
     /// # Errors
     /// [`InspectError`] of the second attempt.
     pub fn render(&self, typed: Option<&Value>, json: &str) -> Result<String, InspectError> {
-        if let Some(typed) = typed {
-            if let Ok(text) = self.template.render(typed) {
-                return Ok(text);
-            }
+        if let Some(typed) = typed
+            && let Ok(text) = self.template.render(typed)
+        {
+            return Ok(text);
         }
         let raw = parse(json)?;
         Ok(self.template.clone().missing_key(MissingKey::Error).render(&raw)?)

@@ -76,10 +76,12 @@ impl Printer {
 
     fn print_at(&mut self, value: &Value, verb: char, depth: usize) {
         let takes_text = matches!(verb, 'v' | 's' | 'x' | 'X' | 'q');
-        if takes_text && !self.erroring && !self.flags.sharp_v {
-            if let Some(text) = value.stringer() {
-                return self.print_text(value, text, verb);
-            }
+        if takes_text
+            && !self.erroring
+            && !self.flags.sharp_v
+            && let Some(text) = value.stringer()
+        {
+            return self.print_text(value, text, verb);
         }
         match value {
             Value::Nil if self.flags.sharp_v => self.text.push_str("interface {}(nil)"),
@@ -326,10 +328,10 @@ fn unicode(flags: Flags, magnitude: u64, negative: bool) -> String {
     let code = if negative { magnitude.wrapping_neg() } else { magnitude };
     let digits_min = flags.precision.unwrap_or(4).max(4);
     let mut text = format!("U+{code:0digits_min$X}");
-    if flags.sharp {
-        if let Some(c) = u32::try_from(code).ok().and_then(char::from_u32).filter(|c| is_print(*c)) {
-            text.push_str(&format!(" '{c}'"));
-        }
+    if flags.sharp
+        && let Some(c) = u32::try_from(code).ok().and_then(char::from_u32).filter(|c| is_print(*c))
+    {
+        text.push_str(&format!(" '{c}'"));
     }
     Flags { zero: false, ..flags }.pad(&text)
 }

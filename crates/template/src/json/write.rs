@@ -23,7 +23,7 @@ pub(crate) fn write_value(out: &mut String, value: &Value) {
             write_string(out, &BASE64.encode(list.bytes().unwrap_or_default()), false);
         }
         Value::List(list) => {
-            write_members(out, ['[', ']'], list.items(), |out, item| write_value(out, item));
+            write_members(out, ['[', ']'], list.items(), write_value);
         }
         Value::Map(map) if map.nil => out.push_str("null"),
         Value::Map(map) => write_members(out, ['{', '}'], map.entries(), |out, (key, item)| {

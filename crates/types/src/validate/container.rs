@@ -30,10 +30,10 @@ pub fn check_container_form(container: &ContainerSpec) -> Result<(), MalformedSp
 }
 
 fn check_privileges(privileges: &Privileges) -> Result<(), MalformedSpec> {
-    if let Some(seccomp) = &privileges.seccomp {
-        if !matches!(seccomp.mode.as_str(), "" | "default" | "unconfined" | "custom") {
-            return Err(MalformedSpec::SeccompMode(seccomp.mode.clone()));
-        }
+    if let Some(seccomp) = &privileges.seccomp
+        && !matches!(seccomp.mode.as_str(), "" | "default" | "unconfined" | "custom")
+    {
+        return Err(MalformedSpec::SeccompMode(seccomp.mode.clone()));
     }
     match &privileges.app_armor {
         Some(app_armor) if !matches!(app_armor.mode.as_str(), "" | "default" | "disabled") => {

@@ -292,7 +292,8 @@ mod tests {
             assert!(option(OPTION_VXLAN_IDS, bad).is_err_and(|e| e.contains("expected one number")), "{bad}");
         }
         assert_eq!(option(OPTION_MTU, "3"), Err("invalid MTU value: 3".into()));
-        let cases: [(fn(&mut NetworkCreate), &str); 8] = [
+        type Change = fn(&mut NetworkCreate);
+        let cases: [(Change, &str); 8] = [
             (|c| c.name = "host".into(), "host is a pre-defined network and cannot be created"),
             (|c| c.name = String::new(), "meta: name must be provided"),
             (|c| c.name = "a b".into(), "name must be valid as a DNS name component"),
