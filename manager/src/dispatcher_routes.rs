@@ -1,7 +1,7 @@
 //! The dispatcher's part of port 2377.
 
 use crate::{
-    dispatcher::{Dispatcher, LeaderAnswer, LeaderMessage},
+    dispatcher::{Dispatcher, LeaderAnswer, LeaderMessage, Left},
     server::{CallError, Msgpack, PeerAddr},
 };
 use axum::{Extension, body::Body, extract::State as Held, response::Response};
@@ -49,6 +49,20 @@ pub async fn take(
 ) -> Result<Msgpack<LeaderAnswer>, CallError> {
     let from = node_of(caller(&peer)?)?;
     Ok(Msgpack(held.dispatcher.take(from, message).await))
+}
+
+/// `POST /dispatch/left`: answers when the nodes with sessions here know that something left the load balancing.
+///
+/// # Errors
+/// 403 without a certificate.
+pub async fn left(
+    Held(held): Held<DispatcherRoutes>,
+    Extension(peer): Extension<Peer>,
+    Msgpack(left): Msgpack<Left>,
+) -> Result<Msgpack<()>, CallError> {
+    caller(&peer)?;
+    held.dispatcher.left(&left).await;
+    Ok(Msgpack(()))
 }
 
 fn caller(peer: &Peer) -> Result<&NodeIdentity, CallError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     api,
-    dispatcher::{Dispatcher, LeaderAnswer, LeaderLink, LeaderMessage, LinkError, LinkFuture},
+    dispatcher::{Dispatcher, LeaderAnswer, LeaderLink, LeaderMessage, Left, LinkError, LinkFuture},
     peer::{PeerError, Peers},
     raft::membership::{Membership, MembershipError},
     server::FORWARD_PREFIX,
@@ -105,6 +105,18 @@ impl LeaderLink for Links {
 
     fn host_answers<'a>(&'a self, addr: &'a str) -> LinkFuture<'a, bool> {
         Box::pin(self.peers.host_answers(addr))
+    }
+
+    fn left_elsewhere<'a>(&'a self, left: &'a Left) -> LinkFuture<'a, ()> {
+        let others = self.store.peers().into_iter().filter(|p| p.node_id != self.node_id);
+        let asked = others.map(|other| async move {
+            if let Err(error) = self.peers.call::<_, ()>(&other.addr, "/dispatch/left", left).await {
+                // Its agents are looking for another manager, and cannot be told anything meanwhile.
+                tracing::debug!(manager = %other.node_id, error = crate::chain(&error), "could not ask what the nodes of another manager know");
+            }
+        });
+        let asked: Vec<_> = asked.collect();
+        Box::pin(async { drop(futures_util::future::join_all(asked).await) })
     }
 }
 

@@ -407,3 +407,76 @@ async fn a_session_does_not_outlive_its_certificate() {
         }
     }
 }
+
+/// A network, and a running task on it on each of the nodes 1 and 2.
+async fn two_tasks_on_a_network(world: &World) -> swarm_types::NetworkId {
+    let id = swarm_types::NetworkId::from_random([9; 16]);
+    let network = serde_json::json!({
+        "id": id, "version": Version::default(), "created_at": at(), "spec": {"Name": "blue"}, "vni": 4096,
+        "subnets": [{"subnet": "10.0.1.0/24", "gateway": "10.0.1.1"}],
+    });
+    let network: swarm_state::Network = serde_json::from_value(network).expect("a network");
+    put(&world.store, Actor::Operator, vec![Object::Network(Arc::new(network))]).await;
+    for n in [1, 2] {
+        let addresses = vec![format!("10.0.1.{}/24", n + 1).parse().expect("an address")];
+        let mut task = Task { attachments: vec![swarm_state::Attachment { network: id, addresses }], ..task(n, node(n)) };
+        task.status.state = TaskState::Running;
+        put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(task))]).await;
+    }
+    id
+}
+
+async fn stop_task(world: &World, n: u8) {
+    let task = world.store.state().task(TaskId::from_random([n; 16])).cloned().expect("is stored");
+    let stopped = Task { desired_state: TaskState::Shutdown, ..(*task).clone() };
+    put(&world.store, Actor::Planner, vec![Object::Task(Arc::new(stopped))]).await;
+}
+
+#[tokio::test]
+async fn a_task_is_told_to_stop_when_every_node_confirmed_that_it_left() {
+    let world = world().await;
+    two_tasks_on_a_network(&world).await;
+    let mut own = Agent::connect(&world, node(1), node(1), 0).await;
+    let mut other = Agent::connect(&world, node(2), node(2), 0).await;
+    for agent in [&mut own, &mut other] {
+        let first = agent.hear_assignment().await;
+        assert_eq!((first.tasks.len(), first.networks.endpoints.len()), (1, 2));
+        agent.say(FromAgent::Applied { generation: first.generation }).await;
+    }
+    stop_task(&world, 1).await;
+    let mut generations = Vec::new();
+    for agent in [&mut own, &mut other] {
+        let change = agent.hear_assignment().await;
+        assert_eq!(change.tasks, []);
+        assert!(change.networks.endpoints.iter().all(|e| !e.in_service) && change.networks.endpoints.len() == 1);
+        generations.push(change.generation);
+    }
+    own.say(FromAgent::Applied { generation: generations[0] }).await;
+    let early = tokio::time::timeout(Duration::from_millis(150), own.hear_assignment()).await;
+    assert!(early.is_err(), "the other node has not confirmed: {early:?}");
+    other.say(FromAgent::Applied { generation: generations[1] }).await;
+    let stop = own.hear_assignment().await;
+    assert_eq!(stop.tasks.iter().map(|t| t.desired_state).collect::<Vec<_>>(), [TaskState::Shutdown]);
+}
+
+#[tokio::test]
+async fn nodes_that_are_gone_or_never_confirm_do_not_keep_a_task_from_its_end() {
+    let world = world().await;
+    two_tasks_on_a_network(&world).await;
+    let mut own = Agent::connect(&world, node(1), node(1), 0).await;
+    let first = own.hear_assignment().await;
+    own.say(FromAgent::Applied { generation: first.generation }).await;
+    let mut silent = Agent::connect(&world, node(2), node(2), 0).await;
+    silent.hear_assignment().await;
+    stop_task(&world, 1).await;
+    let change = own.hear_assignment().await;
+    assert_eq!(change.tasks, []);
+    own.say(FromAgent::Applied { generation: change.generation }).await;
+    let stop = own.hear_assignment().await;
+    assert_eq!(stop.tasks.iter().map(|t| t.desired_state).collect::<Vec<_>>(), [TaskState::Shutdown]);
+    // An agent that comes back and knew of the end is told the truth at once.
+    drop(own);
+    let mut again = Agent::connect(&world, node(1), node(1), stop.generation.0).await;
+    let whole = again.hear_assignment().await;
+    assert_eq!(whole.tasks.iter().map(|t| t.desired_state).collect::<Vec<_>>(), [TaskState::Shutdown]);
+}

@@ -25,6 +25,15 @@ pub enum FromAgent {
         /// Newest status per task.
         reports: Vec<StatusReport>,
     },
+    /// The host's names and load balancing are as the networks of this generation say, or of a newer one: no new connection
+    /// goes to an endpoint that was out of service then. Said once right after the hello, about whatever the host has, and
+    /// again after each [`Assign`] that says anything of networks. A task that is to stop is told so only when every node
+    /// that carries its networks has confirmed that it is out of service, or after some seconds; nodes that never say this
+    /// are not waited for.
+    Applied {
+        /// The generation of the assignment.
+        generation: Generation,
+    },
     /// The host's description changed.
     Description(Box<NodeDescription>),
     /// The agent ends the session on purpose (shutdown, or moving to another manager).

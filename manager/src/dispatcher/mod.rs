@@ -9,6 +9,7 @@
 //! - A manager that has applied less than an agent already knows catches up before it speaks.
 //! - A new leader declares no node down before the node had its whole grace to speak.
 
+mod draining;
 mod hosts;
 mod leader;
 mod liveness;
@@ -19,6 +20,7 @@ mod outbox;
 mod session;
 mod statuses;
 
+pub use draining::Left;
 pub use leader::Timing;
 
 use crate::store::{Committed, Leadership, Store};
@@ -137,6 +139,11 @@ pub trait LeaderLink: Send + Sync {
 
     /// Whether the host of another manager takes or refuses a connection; `false` after some seconds in which it does neither.
     fn host_answers<'a>(&'a self, addr: &'a str) -> LinkFuture<'a, bool>;
+
+    /// Ends when the nodes with sessions on the other managers know that something left; at once without other managers.
+    fn left_elsewhere<'a>(&'a self, _left: &'a Left) -> LinkFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The room's handle. Cheap to clone.
@@ -152,6 +159,8 @@ pub(crate) struct Inner {
     sessions: Mutex<HashMap<NodeId, Entry>>,
     /// What changed on networks lately.
     journal: Mutex<networks::Journal>,
+    /// Changes when the journal grew, and when a session told or heard something of networks, or ended.
+    progress: watch::Sender<()>,
     closed: Mutex<Vec<Closed>>,
     digest_now: Notify,
     leader: leader::LeaderHandle,
@@ -165,8 +174,8 @@ struct Entry {
     wake: Arc<Notify>,
     /// Set to end the session from outside.
     close: watch::Sender<Option<CloseReason>>,
-    /// The networks that the node was told of.
-    networks: BTreeSet<NetworkId>,
+    /// What the node knows of networks.
+    carried: draining::Carried,
 }
 
 impl Dispatcher {
@@ -183,6 +192,7 @@ impl Dispatcher {
             timing,
             sessions: Mutex::default(),
             journal: Mutex::new(journal),
+            progress: watch::Sender::new(()),
             closed: Mutex::default(),
             digest_now: Notify::new(),
             leader,
@@ -205,6 +215,12 @@ impl Dispatcher {
         self.inner.leader.take(message).await
     }
 
+    /// Ends when the nodes with sessions here know that something left names and load balancing, or after some seconds.
+    pub async fn left(&self, left: &Left) {
+        // Whoever asks waits no longer either.
+        let _ = tokio::time::timeout(draining::DRAIN_MAX, draining::left_here(&self.inner, left)).await;
+    }
+
     /// A node said that it leaves the swarm. Best effort: an unreachable leader finds out by the missing session.
     pub async fn node_left(&self, node_id: NodeId) {
         if let Err(error) = self.inner.link.send(LeaderMessage::Left { node_id }).await {
@@ -225,7 +241,7 @@ impl Inner {
         let wake = Arc::new(Notify::new());
         let close = watch::Sender::new(None);
         let closing = close.subscribe();
-        let entry = Entry { session_id, wake: Arc::clone(&wake), close, networks: BTreeSet::new() };
+        let entry = Entry { session_id, wake: Arc::clone(&wake), close, carried: draining::Carried::default() };
         let old = self.sessions.lock().expect("nothing panics while holding it").insert(node_id, entry);
         if let Some(old) = old {
             old.close.send_replace(Some(CloseReason::Replaced));
@@ -239,6 +255,7 @@ impl Inner {
         if sessions.get(&closed.node_id).is_some_and(|e| e.session_id == closed.session_id) {
             sessions.remove(&closed.node_id);
             drop(sessions);
+            self.progress.send_replace(());
             self.closed.lock().expect("nothing panics while holding it").push(closed);
             self.digest_now.notify_one();
         }
@@ -252,20 +269,38 @@ impl Inner {
         }
     }
 
-    /// Notes which networks a session tells of, so that it is woken when something changes on them.
-    fn note_networks(&self, node_id: NodeId, session_id: SessionId, networks: &BTreeSet<NetworkId>) {
+    /// Notes which networks a session tells of, so that it is woken when something changes on them, and how far it looked.
+    /// `told` is the generation of an assignment that says something of networks.
+    fn note_networks(&self, node_id: NodeId, session_id: SessionId, networks: &BTreeSet<NetworkId>, seen: u64, told: Option<u64>) {
         let mut sessions = self.sessions.lock().expect("nothing panics while holding it");
         if let Some(entry) = sessions.get_mut(&node_id).filter(|e| e.session_id == session_id) {
-            entry.networks.clone_from(networks);
-            // What changed on them before they were noted woke nobody.
-            entry.wake.notify_one();
+            let carried = &mut entry.carried;
+            carried.seen = carried.seen.max(seen);
+            carried.told = told.unwrap_or(carried.told);
+            if carried.networks != *networks {
+                carried.networks.clone_from(networks);
+                // What changed on them before they were noted woke nobody.
+                entry.wake.notify_one();
+            }
         }
+        drop(sessions);
+        self.progress.send_replace(());
+    }
+
+    /// Notes what the node of a session confirmed.
+    fn note_applied(&self, node_id: NodeId, session_id: SessionId, generation: u64) {
+        let mut sessions = self.sessions.lock().expect("nothing panics while holding it");
+        if let Some(entry) = sessions.get_mut(&node_id).filter(|e| e.session_id == session_id) {
+            entry.carried.applied = entry.carried.applied.max(Some(generation));
+        }
+        drop(sessions);
+        self.progress.send_replace(());
     }
 
     /// Wakes the sessions that tell of one of the networks.
     fn wake_on(&self, networks: &BTreeSet<NetworkId>) {
         let sessions = self.sessions.lock().expect("nothing panics while holding it");
-        sessions.values().filter(|e| !e.networks.is_disjoint(networks)).for_each(|e| e.wake.notify_one());
+        sessions.values().filter(|e| !e.carried.networks.is_disjoint(networks)).for_each(|e| e.wake.notify_one());
     }
 
     fn wake(&self, nodes: Option<&BTreeSet<NodeId>>) {
@@ -291,11 +326,13 @@ async fn wake_sessions(inner: Arc<Inner>, mut changes: broadcast::Receiver<Arc<C
                     journal.push(committed.index, touched);
                 }
                 drop(journal);
+                inner.progress.send_replace(());
                 inner.wake(concerned(&committed).filter(|_| !moved).as_ref());
                 inner.wake_on(&on);
             }
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 *inner.journal.lock().expect("nothing panics while holding it") = networks::Journal::new(inner.store.state().applied());
+                inner.progress.send_replace(());
                 inner.wake(None);
             }
             Err(broadcast::error::RecvError::Closed) => return,

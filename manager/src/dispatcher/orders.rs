@@ -1,6 +1,9 @@
 //! What a node is told: a pure function of the state and of what it was told before.
 
-use super::networks::{self, Journal};
+use super::{
+    draining::Left,
+    networks::{self, Journal},
+};
 use std::collections::{BTreeMap, BTreeSet};
 use swarm_session::{Assign, AssignedTask, Generation, NodeOrders};
 use swarm_state::{State, Task};
@@ -16,6 +19,14 @@ pub(super) struct Told {
     networks: BTreeSet<NetworkId>,
     /// The journal's index up to which changes on networks were told.
     networks_at: u64,
+    /// What the agent knew when the session began: it was told to stop no task whose end came after that.
+    knew: u64,
+    /// Tasks that are to stop, which is not told until they have left the load balancing everywhere.
+    held: BTreeSet<TaskId>,
+    /// Tasks that have left.
+    drained: BTreeSet<TaskId>,
+    /// Of those held, the ones that nobody waits for yet.
+    newly_held: Option<(Left, Vec<TaskId>)>,
 }
 
 /// What changed on networks since a session was told last.
@@ -26,6 +37,27 @@ pub(super) struct NetworkNews {
 }
 
 impl Told {
+    /// Nothing yet, of an agent that knows this generation.
+    pub(super) fn nothing_since(knew: Generation) -> Self {
+        Self { knew: knew.0, ..Self::default() }
+    }
+
+    /// Tasks that [`assign`](Self::assign) held back from being stopped since this was asked last, and what has to be known
+    /// everywhere before they may stop.
+    pub(super) fn newly_held(&mut self) -> Option<(Left, Vec<TaskId>)> {
+        self.newly_held.take()
+    }
+
+    /// These tasks may stop.
+    pub(super) fn release(&mut self, tasks: &[TaskId]) {
+        self.drained.extend(tasks.iter().filter(|id| self.held.remove(id)));
+    }
+
+    /// Up to which log index changes on networks were looked at.
+    pub(super) fn seen(&self) -> u64 {
+        self.networks_at
+    }
+
     /// The node's orders, if they differ from the last ones. `None` also when the node is gone from the state.
     pub(super) fn node_orders(&mut self, state: &State, node_id: NodeId) -> Option<NodeOrders> {
         let orders = node_orders(state, node_id)?;
@@ -49,8 +81,9 @@ impl Told {
 
     /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
     pub(super) fn assign(&mut self, state: &State, node_id: NodeId, news: NetworkNews) -> Option<Assign> {
-        let wanted: BTreeMap<TaskId, AssignedTask> =
+        let mut wanted: BTreeMap<TaskId, AssignedTask> =
             state.tasks_of_node(node_id).filter(|t| t.status.state >= TaskState::Assigned).map(|t| (t.id, assigned(state, t))).collect();
+        self.hold(state, &mut wanted);
         // What changed too long ago to be known is told by telling everything.
         let from = self.generation.filter(|_| news.touched.is_some());
         let changed: Vec<AssignedTask> =
@@ -70,9 +103,41 @@ impl Told {
         let known = if from.is_some() { std::mem::take(&mut self.specs) } else { BTreeSet::new() };
         let specs_new = specs.difference(&known).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
         let generation = Generation(state.applied());
-        *self =
-            Self { generation: Some(generation), tasks: wanted, specs, node: self.node.take(), networks: needed, networks_at: news.until };
+        (self.generation, self.tasks, self.specs, self.networks) = (Some(generation), wanted, specs, needed);
         Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks })
+    }
+}
+
+impl Told {
+    /// Leaves tasks as they were told that are to stop and may still be sent new connections.
+    fn hold(&mut self, state: &State, wanted: &mut BTreeMap<TaskId, AssignedTask>) {
+        let mut left = Left { networks: BTreeSet::new(), index: 0 };
+        let mut tasks = Vec::new();
+        for task in wanted.values_mut() {
+            let serves = task.recorded_state == TaskState::Running && !task.attachments.is_empty();
+            if !serves || task.desired_state <= TaskState::Running || self.drained.contains(&task.id) {
+                continue;
+            }
+            let version = state.task(task.id).map_or(0, |t| t.version.index);
+            let ran = match self.tasks.get(&task.id) {
+                Some(told) => told.desired_state <= TaskState::Running,
+                None => self.generation.is_none() && version > self.knew,
+            };
+            if !ran {
+                continue;
+            }
+            task.desired_state = TaskState::Running;
+            if self.held.insert(task.id) {
+                left.networks.extend(task.attachments.iter().map(|a| a.network));
+                left.index = left.index.max(version);
+                tasks.push(task.id);
+            }
+        }
+        self.held.retain(|id| wanted.contains_key(id));
+        self.drained.retain(|id| wanted.contains_key(id));
+        if !tasks.is_empty() {
+            self.newly_held = Some((left, tasks));
+        }
     }
 }
 

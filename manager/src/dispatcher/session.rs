@@ -1,9 +1,9 @@
 //! One session on this manager: the hello, the registration with the leader, then orders out and reports in.
 
-use super::{Closed, Inner, LeaderAnswer, LeaderMessage, LinkError, orders::Told, outbox::Outbox};
+use super::{Closed, Inner, LeaderAnswer, LeaderMessage, LinkError, draining::drained, orders::Told, outbox::Outbox};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -11,8 +11,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 use swarm_pki::NodeIdentity;
-use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Hello, PROTOCOL, encode};
-use swarm_types::{NodeId, SessionId};
+use swarm_session::{CloseReason, FrameDecoder, FromAgent, FromManager, Generation, Hello, PROTOCOL, encode};
+use swarm_types::{NodeId, SessionId, TaskId};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -60,6 +60,9 @@ struct Session {
     decoder: FrameDecoder,
 }
 
+/// Tasks that are being taken out of the load balancing everywhere; each ends with those that may stop.
+type Draining = FuturesUnordered<BoxFuture<'static, Vec<TaskId>>>;
+
 type Frames = futures_util::stream::BoxStream<'static, Result<Bytes, axum::Error>>;
 
 impl Session {
@@ -89,7 +92,7 @@ impl Session {
         tracing::info!(%node_id, %session_id, %from, "session opened");
         let valid_for = peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
         let end = tokio::select! {
-            end = self.stream(node_id, session_id, frames, &wake, &mut closing) => Some(end),
+            end = self.stream((node_id, session_id), hello.generation, frames, &wake, &mut closing) => Some(end),
             () = tokio::time::sleep(valid_for) => None,
         };
         // Requests are checked when they begin; this one may outlive the certificate it began with.
@@ -148,18 +151,19 @@ impl Session {
 
     async fn stream(
         &mut self,
-        node_id: NodeId,
-        session_id: SessionId,
+        (node_id, session_id): (NodeId, SessionId),
+        knew: Generation,
         mut frames: Frames,
         wake: &tokio::sync::Notify,
         closing: &mut tokio::sync::watch::Receiver<Option<CloseReason>>,
     ) -> End {
-        let mut told = Told::default();
+        let mut told = Told::nothing_since(knew);
+        let mut draining = Draining::new();
         let mut beat = self.inner.timing.beat(&self.inner.store.state());
         if let Err(end) = self.send(&FromManager::Welcome { session_id, heartbeat_period: nanos(beat) }).await {
             return end;
         }
-        if let Err(end) = self.send_orders(&mut told, node_id, session_id).await {
+        if let Err(end) = self.send_orders(&mut told, &mut draining, node_id, session_id).await {
             return end;
         }
         let mut outbox = Outbox::new(Arc::clone(&self.inner), node_id);
@@ -175,13 +179,15 @@ impl Session {
                     Ok(Err(end)) => return end,
                     Ok(Ok(message)) => {
                         heard = Instant::now();
-                        if let Err(end) = take(node_id, message, &mut outbox) {
+                        if let FromAgent::Applied { generation } = message {
+                            self.inner.note_applied(node_id, session_id, generation.0);
+                        } else if let Err(end) = take(node_id, message, &mut outbox) {
                             return end;
                         }
                     }
                 },
                 () = wake.notified() => {
-                    if let Err(end) = self.send_orders(&mut told, node_id, session_id).await {
+                    if let Err(end) = self.send_orders(&mut told, &mut draining, node_id, session_id).await {
                         return end;
                     }
                     let new_beat = self.inner.timing.beat(&self.inner.store.state());
@@ -190,6 +196,12 @@ impl Session {
                         if let Err(end) = self.send(&FromManager::HeartbeatPeriod(nanos(beat))).await {
                             return end;
                         }
+                    }
+                }
+                Some(tasks) = draining.next(), if !draining.is_empty() => {
+                    told.release(&tasks);
+                    if let Err(end) = self.send_orders(&mut told, &mut draining, node_id, session_id).await {
+                        return end;
                     }
                 }
                 taken = outbox.next_taken() => {
@@ -201,7 +213,7 @@ impl Session {
         }
     }
 
-    async fn send_orders(&mut self, told: &mut Told, node_id: NodeId, session_id: SessionId) -> Result<(), End> {
+    async fn send_orders(&mut self, told: &mut Told, draining: &mut Draining, node_id: NodeId, session_id: SessionId) -> Result<(), End> {
         let news = told.news(&self.inner.journal.lock().expect("nothing panics while holding it"));
         let state = self.inner.store.state();
         if state.node(node_id).is_none() {
@@ -210,10 +222,12 @@ impl Session {
         if let Some(orders) = told.node_orders(&state, node_id) {
             self.send(&FromManager::Node(orders)).await?;
         }
-        let before = told.networks().clone();
         let assign = told.assign(&state, node_id, news);
-        if *told.networks() != before {
-            self.inner.note_networks(node_id, session_id, told.networks());
+        // Before it is sent: what the node confirms must be known to have been told.
+        let on_networks = assign.as_ref().filter(|a| a.from.is_none() || !a.networks.is_empty()).map(|a| a.generation.0);
+        self.inner.note_networks(node_id, session_id, told.networks(), told.seen(), on_networks);
+        if let Some((left, tasks)) = told.newly_held() {
+            draining.push(Box::pin(drained(Arc::clone(&self.inner), left, tasks)));
         }
         if let Some(assign) = assign {
             self.send(&FromManager::Assign(Box::new(assign))).await?;
@@ -248,7 +262,7 @@ impl Session {
 
 fn take(node_id: NodeId, message: FromAgent, outbox: &mut Outbox) -> Result<(), End> {
     match message {
-        FromAgent::Heartbeat => Ok(()),
+        FromAgent::Heartbeat | FromAgent::Applied { .. } => Ok(()),
         FromAgent::Statuses { seq, reports } => {
             outbox.report(seq, reports);
             Ok(())
