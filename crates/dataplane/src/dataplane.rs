@@ -143,7 +143,7 @@ impl Dataplane {
         self.has_uplink = false;
         let mut result = self.host.enter(|| mesh::remove_uplink(self.prefix));
         for name in Netns::names(&format!("{}-", self.prefix))? {
-            result = result.and(Netns::remove(&name));
+            result = result.and(remove_namespace(&name));
         }
         result
     }
@@ -226,13 +226,27 @@ impl Dataplane {
         let kept: BTreeSet<_> = desired.networks.keys().map(|id| self.prefix.namespace(id)).collect();
         for name in Netns::names(&format!("{}-", self.prefix))? {
             if !kept.contains(&name) {
-                Netns::remove(&name)?;
+                remove_namespace(&name)?;
                 report.removed += 1;
             }
         }
         self.tables.retain(|id, _| id.is_empty() || desired.networks.contains_key(id));
         Ok(())
     }
+}
+
+/// Removes a namespace and its VXLAN device, which would else live, and keep its number taken, for as long
+/// as anybody has a socket open in there.
+fn remove_namespace(name: &str) -> Result<(), Error> {
+    if let Some(namespace) = Netns::find(name)? {
+        namespace.enter(|| {
+            Kernel::within(async |kernel| match kernel.links().await?.get(VXLAN) {
+                Some(link) => kernel.delete_link(link.index).await,
+                None => Ok(()),
+            })
+        })?;
+    }
+    Netns::remove(name)
 }
 
 /// The settings of a namespace that routes. Returns how many were different.

@@ -63,6 +63,15 @@ pub enum Error {
     /// Another agent of this host carries the routing mesh.
     #[error("another agent of this host carries the routing mesh, by the device {0}")]
     MeshTaken(String),
+    /// Names cannot be answered on a gateway address.
+    #[error("could not listen on port 53 of {address}")]
+    Listen {
+        /// The address.
+        address: std::net::IpAddr,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
     /// A network that this node does not carry was named.
     #[error("network {0} is not on this node")]
     NoNetwork(String),

@@ -11,6 +11,7 @@
 mod conntrack;
 mod dataplane;
 mod desired;
+pub mod dns;
 mod error;
 mod kernel;
 mod mesh;

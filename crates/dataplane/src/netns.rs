@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -105,6 +106,12 @@ impl Netns {
     fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::Namespace { action: "open", path: path.into(), source })?;
         Ok(Self { path: path.into(), file: Arc::new(file) })
+    }
+
+    /// What tells it from every other namespace there is.
+    pub(crate) fn id(&self) -> Result<u64, Error> {
+        let failed = |source| Error::Namespace { action: "look at", path: self.path.clone(), source };
+        Ok(self.file.metadata().map_err(failed)?.ino())
     }
 
     /// Its descriptor, good while `self` lives.
