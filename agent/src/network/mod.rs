@@ -1,18 +1,23 @@
 //! This host's part in cluster networks.
 //!
 //! The worker publishes what the managers said of networks ([`Told`]), from its records before any manager answers. One loop
-//! ([`plane`]) makes the kernel that, by the crate `swarm_dataplane`. What always holds:
+//! ([`plane`]) makes the kernel that, by the crate `swarm_dataplane`, another ([`names`]) the answers about names. What always
+//! holds:
 //! - Nothing changes before something is told: an agent that has just begun leaves traffic alone.
 //! - Everything of this agent in the kernel carries its own prefix, made from its state folder, so that several agents share
 //!   a host.
 //! - An agent that stops or dies leaves the kernel as it is.
 
 mod driver;
+mod names;
 mod plan;
 mod plane;
+mod resolver;
 mod told;
 
+pub use names::Names;
 pub use plane::Applied;
+pub use resolver::{Resolver, resolver};
 pub use told::{Member, Told};
 
 use driver::Driver;
@@ -26,6 +31,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Requests that may wait for the loop. Reached: the caller waits.
 const REQUESTS_WAITING_MAX: usize = 64;
+/// Where the host says which servers of names it uses.
+pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Option of the engine's networks: the id of the cluster network behind one.
 pub(crate) const OPTION_NETWORK: &str = "swarm.network";
 /// Option of a container's attachment: its address with the length of the prefix.
@@ -44,6 +51,7 @@ pub enum NetworkError {
 pub struct Networks {
     told: Arc<watch::Sender<Told>>,
     applied: watch::Receiver<Applied>,
+    names: Arc<Names>,
 }
 
 /// What runs for them.
@@ -51,12 +59,14 @@ pub struct NetworkLoops {
     plane: PlaneLoop,
     driver: Driver,
     socket: PathBuf,
+    names: Arc<Names>,
+    told: watch::Receiver<Told>,
 }
 
 impl NetworkLoops {
     /// Runs until dropped. Everything in the kernel stays: containers go on.
     pub async fn run(self) {
-        tokio::join!(self.plane.run(), self.driver.serve(self.socket));
+        tokio::join!(self.plane.run(), self.driver.serve(self.socket), names::follow(self.names, self.told));
     }
 }
 
@@ -77,17 +87,24 @@ impl Networks {
         let (told, told_seen) = watch::channel(Told::Unknown);
         let (applied, applied_seen) = watch::channel(Applied::default());
         let (requests, received) = mpsc::channel(REQUESTS_WAITING_MAX);
-        let plane = PlaneLoop::new(prefix, Netns::current()?, told_seen, received, applied);
+        let names = Arc::new(Names::new(prefix, PathBuf::from(RESOLV_CONF)));
+        let plane = PlaneLoop::new(prefix, Netns::current()?, told_seen.clone(), received, applied, Arc::clone(&names));
         let driver = Driver::new(&state_dir.join("network-driver.json"), requests);
         let socket = plugin_dir.join(format!("{}.sock", driver_name(state_dir)));
-        let loops = NetworkLoops { plane, driver, socket };
-        Ok((Self { told: Arc::new(told), applied: applied_seen }, loops))
+        let loops = NetworkLoops { plane, driver, socket, names: Arc::clone(&names), told: told_seen };
+        Ok((Self { told: Arc::new(told), applied: applied_seen, names }, loops))
     }
 
     /// Where the worker says what it was told.
     #[must_use]
     pub fn told(&self) -> Arc<watch::Sender<Told>> {
         Arc::clone(&self.told)
+    }
+
+    /// The names on them.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What was done last.

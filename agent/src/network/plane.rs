@@ -4,6 +4,7 @@
 //! linked. One thing is done at a time, on a thread where it may block.
 
 use super::{
+    names::Names,
     plan::{Plan, place, plan},
     told::{Member, Told},
 };
@@ -84,6 +85,7 @@ pub(super) struct PlaneLoop {
     told: watch::Receiver<Told>,
     requests: mpsc::Receiver<Request>,
     applied: watch::Sender<Applied>,
+    names: Arc<Names>,
     plan: Option<Plan>,
     is_clear: bool,
 }
@@ -96,9 +98,10 @@ impl PlaneLoop {
         told: watch::Receiver<Told>,
         requests: mpsc::Receiver<Request>,
         applied: watch::Sender<Applied>,
+        names: Arc<Names>,
     ) -> Self {
         let dataplane = Arc::new(Mutex::new(Dataplane::new(prefix, host)));
-        Self { dataplane, told, requests, applied, plan: None, is_clear: false }
+        Self { dataplane, told, requests, applied, names, plan: None, is_clear: false }
     }
 
     /// Runs until nobody can ask or tell any more. Everything in the kernel stays: containers go on.
@@ -126,6 +129,8 @@ impl PlaneLoop {
     /// Makes the kernel what was told last. When to look again.
     async fn look(&mut self) -> Instant {
         let told = self.told.borrow_and_update().clone();
+        // Who is no longer in service loses its names before its place in the kernel, and before anybody hears that it lost both.
+        self.names.publish(&self.told);
         let is_well = match told {
             Told::Unknown => true,
             Told::Outside => self.clear().await,
@@ -137,6 +142,8 @@ impl PlaneLoop {
     async fn clear(&mut self) -> bool {
         self.plan = None;
         if !self.is_clear {
+            // Its sockets would keep the namespaces.
+            self.names.close();
             let cleared = self.blocking(Dataplane::clear).await;
             self.is_clear = cleared.is_ok();
             let faults = cleared.err().map(|error| chain(&error)).into_iter().collect();
@@ -148,7 +155,8 @@ impl PlaneLoop {
     async fn ensure(&mut self, member: Member) -> bool {
         self.is_clear = false;
         let generation = member.generation;
-        let done = self.blocking(move |dataplane| pass(dataplane, &member)).await;
+        let names = Arc::clone(&self.names);
+        let done = self.blocking(move |dataplane| pass(dataplane, &names, &member)).await;
         let mut applied = self.applied.borrow().clone();
         match done {
             Ok(Pass { plan, report, namespaces }) => {
@@ -248,11 +256,16 @@ struct Pass {
     namespaces: BTreeMap<NetworkId, Netns>,
 }
 
-fn pass(dataplane: &mut Dataplane, member: &Member) -> Result<Pass, String> {
+fn pass(dataplane: &mut Dataplane, names: &Names, member: &Member) -> Result<Pass, String> {
+    // Where the network is there already, as after the agent's start, its tasks wait for answers.
+    for fault in names.listen(&member.view) {
+        tracing::debug!(fault, "names cannot be answered yet");
+    }
     let (_, vtep) = place(member.node, &member.view).map_err(|error| error.to_string())?;
     let underlay = dataplane.underlay_mtu(vtep).map_err(|error| chain(&error))?;
     let plan = plan(member.node, &member.view, underlay.unwrap_or(MTU_DEFAULT)).map_err(|error| error.to_string())?;
-    let report = dataplane.ensure(&plan.desired);
+    let mut report = dataplane.ensure(&plan.desired);
+    report.faults.extend(names.listen(&member.view));
     let carried = member.view.tables.keys().filter_map(|id| Some((*id, dataplane.namespace(&id.to_string()).ok()?)));
     let namespaces = carried.collect();
     Ok(Pass { plan, report, namespaces })

@@ -465,8 +465,7 @@ impl Reconciler {
         if self.view.generation == Generation::default() {
             return;
         }
-        let (node, generation, view) = (self.around.node_id, self.view.generation, self.view.networks.clone());
-        self.networks.send_replace(Told::Member(Member { node, generation, view }));
+        self.networks.send_replace(Told::Member(Member::of(self.around.node_id, &self.view)));
     }
 
     fn tell_change(&self) {

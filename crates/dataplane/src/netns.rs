@@ -45,6 +45,14 @@ impl Netns {
         }
     }
 
+    /// The namespace of a network of the agent with this prefix, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`] when it cannot be opened.
+    pub fn of_network(prefix: crate::Prefix, network: &str) -> Result<Option<Self>, Error> {
+        Self::find(&prefix.namespace(network))
+    }
+
     /// The namespace of that name, made now if there is none. Whether it was made is the second value.
     ///
     /// # Errors
