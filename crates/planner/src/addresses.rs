@@ -13,7 +13,8 @@ use std::{
 };
 use swarm_state::{Attachment, Change, Network, Node, Object, State};
 use swarm_types::{
-    EndpointMode, NetworkId, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, Subnet, TaskSpec, VirtualIp,
+    Endpoint, EndpointMode, NetworkId, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, Subnet, TaskSpec,
+    VirtualIp, validate::PortInUse,
 };
 
 /// Ports of the routing mesh that are chosen where none was named: Docker's range.
@@ -93,6 +94,18 @@ pub(crate) fn settle_service(pass: &mut Pass<'_>, id: ServiceId) -> Result<(), S
             Err(reason) => refused = Err(reason),
         }
     }
+    // A service that went back to an older spec by itself may have lost a port meanwhile, and may get it back.
+    for port in asked.iter().filter(|p| is_mesh_port(p) && p.published_port != 0) {
+        let place = (port.protocol, port.published_port);
+        if endpoint.ports.iter().any(|have| is_mesh_port(have) && (have.protocol, have.published_port) == place) {
+            continue;
+        }
+        match pass.state.port_holder(place.0, place.1).filter(|holder| *holder != id) {
+            Some(holder) => refused = Err(port_taken(pass.state, port, holder)),
+            None if pass.given.ports.insert(place) => endpoint.ports.push(port.clone()),
+            None => {}
+        }
+    }
     for port in endpoint.ports.iter_mut().filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port == 0) {
         let (state, given) = (pass.state, &mut pass.given);
         let free = |number: &u32| state.port_holder(port.protocol, *number).is_none() && !given.ports.contains(&(port.protocol, *number));
@@ -108,6 +121,43 @@ pub(crate) fn settle_service(pass: &mut Pass<'_>, id: ServiceId) -> Result<(), S
         pass.edit_service(id, |service| service.endpoint = endpoint);
     }
     refused
+}
+
+/// Takes ports out of the service's endpoint that another one got while it did not have them.
+pub(crate) fn drop_taken_ports(state: &State, id: ServiceId, endpoint: &mut Endpoint) {
+    let is_taken = |p: &PortConfig| state.port_holder(p.protocol, p.published_port).is_some_and(|holder| holder != id);
+    endpoint.ports.retain(|p| !is_mesh_port(p) || p.published_port == 0 || !is_taken(p));
+}
+
+/// What the API would have said.
+fn port_taken(state: &State, port: &PortConfig, holder: ServiceId) -> String {
+    let name = state.service(holder).map(|s| s.current.spec.name.clone()).unwrap_or_default();
+    PortInUse { port: port.published_port, mode: PublishMode::Ingress, name, id: holder }.to_string()
+}
+
+/// How many addresses of one kind a network has, the gateway and those that are never given left out, and how many are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// For tasks and services.
+    pub all: u128,
+    /// Of those.
+    pub free: u128,
+}
+
+impl Room {
+    /// The IPv4 addresses of a network: the kind that runs out.
+    #[must_use]
+    pub fn of(state: &State, network: &Network) -> Self {
+        let subnets = network.subnets.iter().filter(|s| s.subnet.addr().is_ipv4());
+        let all = subnets.map(|s| {
+            let (first, last) = bounds(s);
+            let kept: BTreeSet<u128> = std::iter::once(&s.gateway).chain(s.reserved.values()).map(|a| number(*a)).collect();
+            capacity(s).saturating_sub(kept.range(first..=last.max(first)).count() as u128)
+        });
+        let all = all.sum();
+        let held = state.addresses_of(network.id).take_while(|(address, _)| address.is_ipv4()).count() as u128;
+        Self { all, free: all.saturating_sub(held) }
+    }
 }
 
 /// The addresses of a new task of this template; those it has already are kept.
@@ -269,6 +319,23 @@ mod tests {
         held.remove(&ip("10.0.1.5"));
         assert_eq!(next_free(&net, ip("10.0.1.4"), |a| !held.contains(&a)), Some(ip("10.0.1.5")));
         assert_eq!(next_free(&net, ip("10.0.1.6"), |a| !held.contains(&a)), Some(ip("10.0.1.2")));
+    }
+
+    #[test]
+    fn what_is_never_given_is_no_room() {
+        let mut net = subnet("10.0.1.0/29", "10.0.1.1");
+        net.reserved.insert("router".into(), ip("10.0.1.6"));
+        let network = Network {
+            id: NetworkId::from_random([1; 16]),
+            version: swarm_types::Version::default(),
+            created_at: swarm_types::Timestamp::default(),
+            spec: swarm_types::NetworkSpec::default(),
+            subnets: vec![net],
+            vni: 4096,
+            cursors: vec![],
+            removed_at: None,
+        };
+        assert_eq!(Room::of(&State::default(), &network), Room { all: 4, free: 4 });
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod testing;
 mod up_to_date;
 mod updater;
 
+pub use addresses::Room;
 pub use commands::{NODE_DELETED, NoPreviousSpec, new_service, remove_node, remove_service, rollback_service, update_service};
 pub use constraint::{Constraint, ConstraintError, SpreadKey, parse_constraints};
 pub use defaults::insert_defaults;

@@ -196,6 +196,10 @@ impl Planner {
         } else {
             self.globals.remove(&id);
         }
+        if old.is_some_and(|old| new.is_none_or(|new| old.endpoint != new.endpoint)) {
+            // Somebody may wait for a port or an address.
+            self.loads.set_changed();
+        }
         let only_notes = old.zip(new).is_some_and(|(old, new)| old.current == new.current && old.update == new.update);
         if only_notes {
             self.marks.service(id)

@@ -1,6 +1,7 @@
 //! Updates: which tasks are out of date, and how slots are replaced a few at a time, watched, halted and taken back.
 
 use crate::{
+    addresses::drop_taken_ports,
     commands::endpoint_after,
     defaults::{UPDATE_MONITOR, UPDATE_PARALLELISM, duration},
     global::{Home, home},
@@ -135,6 +136,7 @@ fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Sett
         return work.edit_service(|service| service.rollout = Some(rollout));
     }
     let rolling_back = is_rolling_back(service);
+    let state = work.pass.state;
     work.edit_service(|service| {
         service.rollout = None;
         let because = format!("due to failure or early termination of task {task}");
@@ -142,6 +144,7 @@ fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Sett
         match previous {
             Some(previous) => {
                 service.endpoint = endpoint_after(&service.endpoint, &previous.spec);
+                drop_taken_ports(state, service.id, &mut service.endpoint);
                 service.current = previous;
                 service.spec_version = Version::default();
                 set_status(service, UpdateState::RollbackStarted, format!("update rolled back {because}"), now);

@@ -14,16 +14,20 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
-use swarm_planner::{new_network, remove_network};
-use swarm_state::{Network, State};
+use swarm_planner::{Room, new_network, remove_network};
+use swarm_state::{Key, Network, State};
 use swarm_types::{
-    Actor, NetworkAttachmentConfig, NetworkCreate, NetworkCreated, NetworkId, ServiceSpec, Timestamp, validate::check_network,
+    Actor, EndpointMode, NetworkAttachmentConfig, NetworkCreate, NetworkCreated, NetworkId, ServiceId, ServiceSpec, Timestamp,
+    validate::check_network,
 };
 
 /// The filters of the list.
 const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
 /// The filters of what is pruned.
 const PRUNE_FILTERS: &[&str] = &["label", "label!", "until"];
+
+/// A network runs short when less than one address of so many is free.
+const SHORT_OF: u128 = 10;
 
 /// `GET /networks`
 pub(super) fn list(state: &State, call: &Call) -> Result<Response<Body>, ApiError> {
@@ -183,6 +187,36 @@ pub(super) fn needed<'a>(state: &'a State, spec: &ServiceSpec) -> Result<Vec<&'a
         needed.push(state.ingress().ok_or(ApiError::NoIngress)?);
     }
     Ok(needed)
+}
+
+/// What the operator should know of networks that run short once this service runs as it is to.
+pub(super) fn shortages(state: &State, id: ServiceId) -> Vec<String> {
+    let Some(service) = state.service(id) else { return Vec::new() };
+    let spec = &service.current.spec;
+    let tasks = match &spec.mode.replicated {
+        Some(replicated) => u128::from(replicated.replicas.unwrap_or(1)),
+        None => state.node_count() as u128,
+    };
+    let has_vip = spec.endpoint_spec.as_ref().and_then(|e| e.mode).unwrap_or_default() == EndpointMode::Vip;
+    let short = |network: &Arc<Network>| {
+        let Room { all, free } = Room::of(state, network);
+        let is_own = |holder: &Key| match holder {
+            Key::Service(holder) => *holder == id,
+            Key::Task(task) => state.task(*task).is_some_and(|t| t.service_id == Some(id)),
+            _ => false,
+        };
+        let held = state.addresses_of(network.id).filter(|(address, holder)| address.is_ipv4() && is_own(holder)).count() as u128;
+        let more = (tasks + u128::from(has_vip)).saturating_sub(held);
+        let name = &network.spec.name;
+        if more > free {
+            Some(format!("network {name}: {free} of {all} addresses free, but service {} needs {more} more", spec.name))
+        } else if (free - more) * SHORT_OF < all {
+            Some(format!("network {name} runs short: {} of {all} addresses free with service {}", free - more, spec.name))
+        } else {
+            None
+        }
+    };
+    needed(state, spec).unwrap_or_default().into_iter().filter_map(short).collect()
 }
 
 fn is_predefined(config: &NetworkAttachmentConfig) -> bool {

@@ -62,7 +62,7 @@ pub(super) async fn create(context: &Context, call: &Call) -> Result<Response<Bo
         Ok(Decision { by: Actor::Operator, guards, changes, answer: id })
     };
     let id = commit(&context.store, decide).await?;
-    json(StatusCode::CREATED, &Created { id, warnings: registry_auth::warnings(call.registry_auth()) })
+    json(StatusCode::CREATED, &Created { id, warnings: warnings(context, call, id) })
 }
 
 /// What an update does.
@@ -117,15 +117,15 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
                 Some(previous) => check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?,
                 None => Vec::new(),
             };
-            return Ok(Decision { by: Actor::Operator, guards, changes, answer: () });
+            return Ok(Decision { by: Actor::Operator, guards, changes, answer: service.id });
         }
         let spec = networks::with_ids(state, spec.clone())?;
         let guards = check_change(state, service, &spec)?;
         let changes = update_service(service, spec, Context::now(), &mut random);
-        Ok(Decision { by: Actor::Operator, guards, changes, answer: () })
+        Ok(Decision { by: Actor::Operator, guards, changes, answer: service.id })
     };
-    commit(&context.store, decide).await?;
-    json(StatusCode::OK, &Updated { warnings: registry_auth::warnings(call.registry_auth()) })
+    let id = commit(&context.store, decide).await?;
+    json(StatusCode::OK, &Updated { warnings: warnings(context, call, id) })
 }
 
 /// `DELETE /services/{id}`
@@ -137,6 +137,13 @@ pub(super) async fn remove(context: &Context, input: &str) -> Result<Response<Bo
     };
     commit(&context.store, decide).await?;
     Ok(empty(StatusCode::OK))
+}
+
+/// What the operator should know besides that the service is stored.
+fn warnings(context: &Context, call: &Call, id: ServiceId) -> Vec<String> {
+    let mut warnings = registry_auth::warnings(call.registry_auth());
+    warnings.extend(networks::shortages(&context.store.state(), id));
+    warnings
 }
 
 fn random() -> [u8; 16] {

@@ -45,6 +45,10 @@ use tokio::{
 
 /// Every manager tells the leader this often who is connected to it; at once when a session ends or the leader changes.
 const DIGEST_EVERY: Duration = Duration::from_secs(1);
+/// A node's new place in the data path is told to the others after this time, together with those of all that came meanwhile:
+/// otherwise a thousand nodes that join at once would wake a thousand sessions each. Who shares a network with a task of the
+/// node is told with that.
+const PLACES_TOLD_EVERY: Duration = Duration::from_millis(200);
 /// A manager that reaches no leader for this time sends its agents elsewhere: another manager may, and the leader must hear of
 /// them within two heartbeat periods. Much longer than an election.
 const LEADERLESS_MAX: Duration = Duration::from_secs(5);
@@ -161,6 +165,8 @@ pub(crate) struct Inner {
     journal: Mutex<networks::Journal>,
     /// Changes when the journal grew, and when a session told or heard something of networks, or ended.
     progress: watch::Sender<()>,
+    /// A node's place in the data path changed.
+    moved: Notify,
     closed: Mutex<Vec<Closed>>,
     digest_now: Notify,
     leader: leader::LeaderHandle,
@@ -193,6 +199,7 @@ impl Dispatcher {
             sessions: Mutex::default(),
             journal: Mutex::new(journal),
             progress: watch::Sender::new(()),
+            moved: Notify::new(),
             closed: Mutex::default(),
             digest_now: Notify::new(),
             leader,
@@ -200,6 +207,7 @@ impl Dispatcher {
         };
         let dispatcher = Self { inner: Arc::new(inner) };
         tokio::spawn(wake_sessions(Arc::clone(&dispatcher.inner), changes));
+        tokio::spawn(tell_places(Arc::clone(&dispatcher.inner)));
         tokio::spawn(send_digests(Arc::clone(&dispatcher.inner)));
         dispatcher
     }
@@ -327,8 +335,11 @@ async fn wake_sessions(inner: Arc<Inner>, mut changes: broadcast::Receiver<Arc<C
                 }
                 drop(journal);
                 inner.progress.send_replace(());
-                inner.wake(concerned(&committed).filter(|_| !moved).as_ref());
+                inner.wake(concerned(&committed).as_ref());
                 inner.wake_on(&on);
+                if moved {
+                    inner.moved.notify_one();
+                }
             }
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 *inner.journal.lock().expect("nothing panics while holding it") = networks::Journal::new(inner.store.state().applied());
@@ -337,6 +348,16 @@ async fn wake_sessions(inner: Arc<Inner>, mut changes: broadcast::Receiver<Arc<C
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Wakes the sessions that tell of networks when nodes have new places in the data path, every so often.
+async fn tell_places(inner: Arc<Inner>) {
+    loop {
+        inner.moved.notified().await;
+        tokio::time::sleep(PLACES_TOLD_EVERY).await;
+        let sessions = inner.sessions.lock().expect("nothing panics while holding it");
+        sessions.values().filter(|e| !e.carried.networks.is_empty()).for_each(|e| e.wake.notify_one());
     }
 }
 

@@ -243,6 +243,21 @@ async fn going_back_is_refused_when_a_port_or_a_network_is_gone_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_network_that_runs_short_is_a_warning() {
+    let world = World::new();
+    world.network(&subnet("small", "10.7.0.0/28")).await;
+    let replicas = |name: &str, count: u64| with(on(name, &["small"]), "/Mode", json!({"Replicated": {"Replicas": count}}));
+    let (_, created) = world.post("/services/create", &replicas("web", 11)).await;
+    assert_eq!(created["Warnings"], json!(["network small runs short: 1 of 13 addresses free with service web"]));
+    let id: ServiceId = created["ID"].as_str().unwrap_or_default().parse().unwrap();
+    let version = world.stored(id).version.index;
+    let (_, updated) = world.update("web", version, &replicas("web", 13)).await;
+    assert_eq!(updated["Warnings"], json!(["network small: 13 of 13 addresses free, but service web needs 14 more"]));
+    let (_, updated) = world.update("web", world.stored(id).version.index, &replicas("web", 4)).await;
+    assert_eq!(updated["Warnings"], json!([]));
+}
+
+#[tokio::test]
 async fn many_networks_at_once_share_nothing() {
     let world = World::new();
     let bodies: Vec<Value> = (0..40).map(|n| overlay(&format!("net{n}"))).collect();
