@@ -7,6 +7,7 @@ use crate::{
 use axum::{Extension, body::Body, extract::State as Held, response::Response};
 use http::StatusCode;
 use swarm_pki::{NodeIdentity, Peer};
+use swarm_session::{AttachAnswer, AttachRequest, DetachRequest};
 use swarm_types::NodeId;
 
 /// What the handlers hold.
@@ -49,6 +50,32 @@ pub async fn take(
 ) -> Result<Msgpack<LeaderAnswer>, CallError> {
     let from = node_of(caller(&peer)?)?;
     Ok(Msgpack(held.dispatcher.take(from, message).await))
+}
+
+/// `POST /networks/attach`: a container of the calling node is to be on a network.
+///
+/// # Errors
+/// 403 without a certificate.
+pub async fn attach(
+    Held(held): Held<DispatcherRoutes>,
+    Extension(peer): Extension<Peer>,
+    Msgpack(request): Msgpack<AttachRequest>,
+) -> Result<Msgpack<AttachAnswer>, CallError> {
+    let node = node_of(caller(&peer)?)?;
+    Ok(Msgpack(held.dispatcher.attach(node, request).await))
+}
+
+/// `POST /networks/detach`: containers of the calling node are on networks no more.
+///
+/// # Errors
+/// 403 without a certificate, 503 when it is not noted yet.
+pub async fn detach(
+    Held(held): Held<DispatcherRoutes>,
+    Extension(peer): Extension<Peer>,
+    Msgpack(request): Msgpack<DetachRequest>,
+) -> Result<Msgpack<()>, CallError> {
+    let noted = held.dispatcher.detach(node_of(caller(&peer)?)?, request).await;
+    noted.map(Msgpack).map_err(|error| CallError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
 }
 
 /// `POST /dispatch/left`: answers when the nodes with sessions here know that something left the load balancing.

@@ -141,6 +141,8 @@ fn table(rooms: &Rooms) -> Vec<Route> {
         route("/ca/issue", Allow::Anyone, post(ca::issue).with_state(ca.clone())),
         route("/ca/renew", Allow::Node, post(ca::renew).with_state(ca)),
         route("/session", Allow::Node, post(dispatcher_routes::session).with_state(agents.clone())),
+        route("/networks/attach", Allow::Node, post(dispatcher_routes::attach).with_state(agents.clone())),
+        route("/networks/detach", Allow::Node, post(dispatcher_routes::detach).with_state(agents.clone())),
         route("/leave", Allow::Node, post(dispatcher_routes::leave).with_state(agents.clone())),
         route("/dispatch/take", Allow::ManagerOnly, post(dispatcher_routes::take).with_state(agents.clone())),
         route("/dispatch/left", Allow::ManagerOnly, post(dispatcher_routes::left).with_state(agents)),

@@ -480,3 +480,51 @@ async fn nodes_that_are_gone_or_never_confirm_do_not_keep_a_task_from_its_end() 
     let whole = again.hear_assignment().await;
     assert_eq!(whole.tasks.iter().map(|t| t.desired_state).collect::<Vec<_>>(), [TaskState::Shutdown]);
 }
+
+#[tokio::test]
+async fn a_container_of_its_own_gets_an_address_until_it_goes() {
+    use swarm_session::{AttachAnswer, AttachRequest, DetachRequest};
+    let world = world().await;
+    let id = two_tasks_on_a_network(&world).await;
+    let request = |container: &str, addresses: &[&str]| AttachRequest {
+        container: container.into(),
+        name: format!("{container}-name"),
+        network: "blue".into(),
+        addresses: addresses.iter().map(|a| a.parse().expect("an address")).collect(),
+        aliases: vec![],
+    };
+    let refused = |answer| match answer {
+        AttachAnswer::Refused(text) => text,
+        other => panic!("is refused: {other:?}"),
+    };
+    let denied = world.dispatcher.attach(node(1), request("c1", &[])).await;
+    assert_eq!(refused(denied), "network blue not manually attachable");
+    let mut blue = (**world.store.state().network(id).expect("is stored")).clone();
+    blue.spec.attachable = true;
+    put(&world.store, Actor::Operator, vec![Object::Network(Arc::new(blue))]).await;
+
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    assert_eq!(agent.hear_assignment().await.tasks.len(), 1);
+    let AttachAnswer::Attached { task, attachment, network } = world.dispatcher.attach(node(1), request("c1", &[])).await else {
+        panic!("is attached")
+    };
+    assert_eq!((network.name.as_str(), attachment.addresses[0].to_string().as_str()), ("blue", "10.0.1.4/24"));
+    let told = agent.hear_assignment().await;
+    assert_eq!(told.tasks, [], "the agent makes no container for it");
+    let endpoint = &told.networks.endpoints[0];
+    assert_eq!((endpoint.task, endpoint.name.as_str(), endpoint.in_service), (task, "c1-name", true));
+
+    let again = world.dispatcher.attach(node(1), request("c1", &[])).await;
+    assert!(matches!(again, AttachAnswer::Attached { task: same, .. } if same == task));
+    assert_eq!(refused(world.dispatcher.attach(node(2), request("c2", &["10.0.1.4"])).await), "Address already in use");
+    assert_eq!(refused(world.dispatcher.attach(node(2), request("c2", &["10.9.9.9"])).await), "address 10.9.9.9 is none of network blue");
+    let fixed = world.dispatcher.attach(node(2), request("c2", &["10.0.1.77"])).await;
+    assert!(matches!(fixed, AttachAnswer::Attached { .. }), "{fixed:?}");
+
+    // A node speaks for its own containers only.
+    world.dispatcher.detach(node(2), DetachRequest::One(task)).await.expect("is noted");
+    assert!(world.store.state().task(task).is_some());
+    world.dispatcher.detach(node(1), DetachRequest::AllBut(vec![])).await.expect("is noted");
+    assert!(world.store.state().task(task).is_none());
+    assert_eq!(world.store.state().tasks().count(), 3, "tasks of services and other nodes' containers stay");
+}

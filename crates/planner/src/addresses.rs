@@ -205,6 +205,40 @@ fn give(pass: &mut Pass<'_>, id: NetworkId) -> Result<Vec<IpNet>, String> {
     Ok(addresses)
 }
 
+/// Addresses for a container that attaches by itself: those asked for, and where none of a kind was, the next free one.
+///
+/// # Errors
+/// Why one cannot be had.
+pub(crate) fn choose(state: &State, network: &Network, asked: &[IpAddr]) -> Result<Vec<IpNet>, String> {
+    let cursors = cursors_of(network);
+    let free = |address: IpAddr| state.address_holder(network.id, address).is_none();
+    let mut addresses = Vec::new();
+    for is_v4 in [true, false] {
+        let of_kind: Vec<(usize, &Subnet)> =
+            network.subnets.iter().enumerate().filter(|(_, s)| s.subnet.addr().is_ipv4() == is_v4).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let found = match asked.iter().find(|a| a.is_ipv4() == is_v4) {
+            Some(address) => {
+                let subnet = of_kind.iter().map(|(_, s)| *s).find(|s| s.subnet.contains(address) && s.gateway != *address);
+                let subnet = subnet.ok_or_else(|| format!("address {address} is none of network {}", network.spec.name))?;
+                if !free(*address) {
+                    return Err("Address already in use".to_owned());
+                }
+                Some((subnet, *address))
+            }
+            None => of_kind.iter().find_map(|(index, subnet)| next_free(subnet, cursors[*index], free).map(|address| (*subnet, address))),
+        };
+        let (subnet, address) = found.ok_or_else(|| exhausted(network, is_v4))?;
+        addresses.push(IpNet::new(address, subnet.subnet.prefix_len()).expect("the length is that of a subnet"));
+    }
+    match asked.iter().find(|a| !addresses.iter().any(|net| net.addr() == **a)) {
+        Some(other) => Err(format!("address {other} is none of network {}", network.spec.name)),
+        None => Ok(addresses),
+    }
+}
+
 /// What the networks of which this pass gave addresses have to remember.
 pub(crate) fn remember(state: &State, given: &Given) -> Vec<Change> {
     let moved = given.cursors.iter().filter_map(|(id, cursors)| {

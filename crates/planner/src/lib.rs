@@ -14,6 +14,7 @@
 //! Deliberately absent: clocks, randomness and I/O (time and ids are arguments), and any opinion on whether a node lives.
 
 mod addresses;
+pub mod attachments;
 pub mod commands;
 pub mod constraint;
 pub mod defaults;
@@ -42,6 +43,7 @@ mod up_to_date;
 mod updater;
 
 pub use addresses::Room;
+pub use attachments::{Asked, AttachPlan, AttachRefused, attach_container, detach_containers};
 pub use commands::{NODE_DELETED, NoPreviousSpec, new_service, remove_node, remove_service, rollback_service, update_service};
 pub use constraint::{Constraint, ConstraintError, SpreadKey, parse_constraints};
 pub use defaults::insert_defaults;

@@ -258,10 +258,10 @@ impl Writer {
 
     /// Stores what did not need a sync of its own, and gives the database back.
     fn close(mut self) {
-        if self.failed.is_none() {
-            if let Err(error) = self.sync() {
-                self.fail(error);
-            }
+        if self.failed.is_none()
+            && let Err(error) = self.sync()
+        {
+            self.fail(error);
         }
         let backend = self.backend.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(backend);

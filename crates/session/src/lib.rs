@@ -10,11 +10,13 @@
 //! Deliberately absent: sockets, clocks and tasks; daemons move the frames.
 
 pub mod assignment;
+pub mod attach;
 pub mod frame;
 pub mod message;
 pub mod network;
 
 pub use assignment::{AgentView, Applied, AssignmentError};
+pub use attach::{AttachAnswer, AttachRequest, DetachRequest};
 pub use frame::{FRAME_BYTES_MAX, FrameDecoder, FrameError, encode};
 pub use message::*;
 pub use network::{

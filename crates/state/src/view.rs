@@ -46,9 +46,13 @@ impl Task {
         }
     }
 
-    /// The name users see, which is also its container's: `service.slot.id`, or `service.node.id` for global services.
+    /// The name users see, which is also its container's: `service.slot.id`, or `service.node.id` for global services. That of
+    /// an attachment is its container's own.
     #[must_use]
     pub fn full_name(&self, spec: &SharedSpec) -> String {
+        if spec.template.network_attachment_spec.is_some() {
+            return spec.service_name.clone();
+        }
         match (self.slot, self.node_id) {
             (0, Some(node)) => format!("{}.{node}.{}", spec.service_name, self.id),
             (slot, _) => format!("{}.{slot}.{}", spec.service_name, self.id),

@@ -1,7 +1,7 @@
 //! The leader's side: liveness verdicts, and the ways of what agents say into the replicated state.
 
 use super::{
-    LeaderAnswer, LeaderLink, LeaderMessage,
+    LeaderAnswer, LeaderLink, LeaderMessage, attachments,
     hosts::find_dead,
     liveness::{Liveness, Verdict},
     node_writes::{NodeWrites, Wish},
@@ -290,6 +290,8 @@ impl Term {
                 }
                 drop(answer.send(LeaderAnswer::Done));
             }
+            LeaderMessage::Attach { node_id, request } => attachments::attach(self.store.clone(), node_id, request, answer),
+            LeaderMessage::Detach { node_id, request } => attachments::detach(self.store.clone(), node_id, request, answer),
             LeaderMessage::Left { node_id } => {
                 let verdicts = self.liveness.left(node_id);
                 self.record(verdicts);

@@ -9,6 +9,7 @@
 //! - A manager that has applied less than an agent already knows catches up before it speaks.
 //! - A new leader declares no node down before the node had its whole grace to speak.
 
+mod attachments;
 mod draining;
 mod hosts;
 mod leader;
@@ -35,7 +36,7 @@ use std::{
     time::Duration,
 };
 use swarm_pki::NodeIdentity;
-use swarm_session::{CloseReason, StatusReport};
+use swarm_session::{AttachAnswer, AttachRequest, CloseReason, DetachRequest, StatusReport};
 use swarm_state::{Key, Object};
 use swarm_types::{NetworkId, NodeDescription, NodeId, SessionId};
 use tokio::{
@@ -91,6 +92,20 @@ pub enum LeaderMessage {
         /// Sessions that ended.
         closed: Vec<Closed>,
     },
+    /// A container of a node is to be on a network.
+    Attach {
+        /// The node.
+        node_id: NodeId,
+        /// The container and the network.
+        request: AttachRequest,
+    },
+    /// Containers of a node are on networks no more.
+    Detach {
+        /// The node.
+        node_id: NodeId,
+        /// Which.
+        request: DetachRequest,
+    },
     /// A node left by itself.
     Left {
         /// The node.
@@ -110,10 +125,12 @@ pub struct Closed {
 }
 
 /// What the leader answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum LeaderAnswer {
     /// Done; what had to be written is in the replicated state.
     Done,
+    /// What became of a container that was to be on a network.
+    Attached(Box<AttachAnswer>),
     /// The session must end for this reason.
     Refused(CloseReason),
     /// The manager that was asked does not lead.
@@ -227,6 +244,27 @@ impl Dispatcher {
     pub async fn left(&self, left: &Left) {
         // Whoever asks waits no longer either.
         let _ = tokio::time::timeout(draining::DRAIN_MAX, draining::left_here(&self.inner, left)).await;
+    }
+
+    /// Attaches a container of a node, wherever the leader is.
+    pub async fn attach(&self, node_id: NodeId, request: AttachRequest) -> AttachAnswer {
+        match self.inner.link.send(LeaderMessage::Attach { node_id, request }).await {
+            Ok(LeaderAnswer::Attached(answer)) => *answer,
+            Ok(other) => AttachAnswer::Unavailable(format!("the leader did not decide: {other:?}")),
+            Err(error) => AttachAnswer::Unavailable(error.to_string()),
+        }
+    }
+
+    /// Notes that containers of a node are on networks no more, wherever the leader is.
+    ///
+    /// # Errors
+    /// Why it is not noted yet.
+    pub async fn detach(&self, node_id: NodeId, request: DetachRequest) -> Result<(), LinkError> {
+        match self.inner.link.send(LeaderMessage::Detach { node_id, request }).await? {
+            LeaderAnswer::Done => Ok(()),
+            LeaderAnswer::NotLeader => Err(LinkError::NoLeader),
+            other => Err(LinkError::Failed(format!("{other:?}"))),
+        }
     }
 
     /// A node said that it leaves the swarm. Best effort: an unreachable leader finds out by the missing session.

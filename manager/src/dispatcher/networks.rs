@@ -234,7 +234,7 @@ fn whole_network(state: &State, id: NetworkId, orders: &mut NetworkOrders) {
     orders.services.extend(on_it);
 }
 
-fn node_network(network: &Network) -> NodeNetwork {
+pub(super) fn node_network(network: &Network) -> NodeNetwork {
     let spec = &network.spec;
     let options = &spec.driver_configuration.options;
     NodeNetwork {

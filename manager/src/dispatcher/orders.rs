@@ -81,8 +81,11 @@ impl Told {
 
     /// The assignment that brings the agent to `state`: complete at first, then what changed; `None` if nothing did.
     pub(super) fn assign(&mut self, state: &State, node_id: NodeId, news: NetworkNews) -> Option<Assign> {
-        let mut wanted: BTreeMap<TaskId, AssignedTask> =
-            state.tasks_of_node(node_id).filter(|t| t.status.state >= TaskState::Assigned).map(|t| (t.id, assigned(state, t))).collect();
+        let mut wanted: BTreeMap<TaskId, AssignedTask> = state
+            .tasks_of_node(node_id)
+            .filter(|t| t.status.state >= TaskState::Assigned && runs_container(state, t))
+            .map(|t| (t.id, assigned(state, t)))
+            .collect();
         self.hold(state, &mut wanted);
         // What changed too long ago to be known is told by telling everything.
         let from = self.generation.filter(|_| news.touched.is_some());
@@ -139,6 +142,11 @@ impl Told {
             self.newly_held = Some((left, tasks));
         }
     }
+}
+
+/// Whether the agent makes the task's container: not that of an attachment, which is there already.
+fn runs_container(state: &State, task: &Task) -> bool {
+    state.spec(task.spec).is_none_or(|spec| spec.template.network_attachment_spec.is_none())
 }
 
 /// Whether two versions of a task tell the agent the same. Its own reports coming back are no news.

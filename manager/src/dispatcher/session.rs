@@ -141,7 +141,7 @@ impl Session {
             data_path_addr: hello.data_path_addr,
         };
         match self.inner.link.send(message).await {
-            Ok(LeaderAnswer::Done) => Ok(()),
+            Ok(LeaderAnswer::Done | LeaderAnswer::Attached(_)) => Ok(()),
             Ok(LeaderAnswer::Refused(reason)) => Err(End::Close(reason)),
             Ok(LeaderAnswer::NotLeader) => Err(End::Close(CloseReason::Elsewhere("the leader is changing".into()))),
             Ok(LeaderAnswer::Failed(reason)) | Err(LinkError::Failed(reason)) => Err(End::Close(CloseReason::Elsewhere(reason))),
