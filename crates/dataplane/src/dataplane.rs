@@ -7,7 +7,7 @@ use netlink_packet_route::link::LinkAttribute;
 use rtnetlink::LinkVxlan;
 
 use crate::desired::{Desired, Network};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::kernel::{Kernel, Link, Vxlan, ensure_setting};
 use crate::mesh::{self, Ports};
 use crate::names::{Prefix, UPLINK, VXLAN, node_hop, node_mac, task_mac};
@@ -37,23 +37,26 @@ impl Report {
     }
 }
 
+/// Stands for the host's own table among those of the networks; no network has this id.
+pub(crate) const MESH: &str = "";
+
 /// A table as it was loaded, and how the kernel shows it.
 #[derive(Debug)]
-struct Loaded {
-    table: Table,
-    shown: Option<String>,
+pub(crate) struct Loaded {
+    pub(crate) table: Table,
+    pub(crate) shown: Option<String>,
 }
 
 /// The networks of one agent. All methods block; none may be called from an async task.
 #[derive(Debug)]
 pub struct Dataplane {
-    prefix: Prefix,
-    host: Netns,
+    pub(crate) prefix: Prefix,
+    pub(crate) host: Netns,
     last: Option<Desired>,
-    tables: BTreeMap<String, Loaded>,
+    pub(crate) tables: BTreeMap<String, Loaded>,
     ports: Ports,
     /// The ingress network is linked with the host.
-    has_uplink: bool,
+    pub(crate) has_uplink: bool,
 }
 
 impl Dataplane {
@@ -201,23 +204,21 @@ impl Dataplane {
     }
 
     fn ensure_mesh(&mut self, desired: &Desired, report: &mut Report) -> Result<(), Error> {
-        /// No network has this id, so it names the host's own table.
-        const HOST: &str = "";
         let mesh = desired.mesh.as_ref();
         let mesh = mesh.and_then(|mesh| Some((mesh, desired.networks.get(&mesh.network)?)));
         let Some((mesh, ingress)) = mesh.filter(|_| self.has_uplink) else {
             self.ports.clear();
-            self.tables.remove(HOST);
+            self.tables.remove(MESH);
             return self.host.enter(|| mesh::remove_uplink(self.prefix));
         };
-        let (prefix, ports, loaded) = (self.prefix, &mut self.ports, self.tables.remove(HOST));
+        let (prefix, ports, loaded) = (self.prefix, &mut self.ports, self.tables.remove(MESH));
         let loaded = self.host.enter(|| {
             let open = ports.ensure(mesh, report);
             let loaded = load(&prefix.to_string(), mesh_table(prefix, mesh, ingress, &open), loaded, report)?;
             report.purged += conntrack::purge(|answers| ingress.subnet.contains(answers) && !ingress.has_task(answers))?;
             Ok(loaded)
         })?;
-        self.tables.insert(HOST.to_owned(), loaded);
+        self.tables.insert(MESH.to_owned(), loaded);
         Ok(())
     }
 
@@ -310,7 +311,7 @@ async fn add_vxlan(kernel: &Kernel, desired: &Desired, network: &Network, namesp
 }
 
 /// All entries the namespace of a network shall have. `uplink` is the host's end, on the ingress network.
-fn wanted(desired: &Desired, network: &Network, links: &BTreeMap<String, Link>, uplink: Option<Ipv4Addr>) -> Entries {
+pub(crate) fn wanted(desired: &Desired, network: &Network, links: &BTreeMap<String, Link>, uplink: Option<Ipv4Addr>) -> Entries {
     let mut entries = Entries::new();
     entries.insert(Key::Address(network.gateway), Value::Present);
     entries.extend(network.services.keys().map(|vip| (Key::Address(*vip), Value::Present)));
@@ -353,18 +354,4 @@ fn load(name: &str, table: Table, loaded: Option<Loaded>, report: &mut Report) -
     }
     report.added += 1;
     Ok(Loaded { shown: nft::list(name)?, table })
-}
-
-/// An error with its causes on one line.
-fn chain(what: &str, error: &Error) -> String {
-    let mut text = format!("{what}: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

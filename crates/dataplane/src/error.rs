@@ -84,3 +84,17 @@ impl Error {
         move |source| Self::Netlink { what, source }
     }
 }
+
+/// An error with its causes on one line.
+pub(crate) fn chain(what: &str, error: &Error) -> String {
+    let mut text = format!("{what}: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

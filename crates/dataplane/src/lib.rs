@@ -8,6 +8,7 @@
 //! **Invariant:** ensuring what is already there changes nothing. **Invariant:** only devices, tables
 //! and namespaces whose name carries the agent's own prefix are touched.
 
+mod compare;
 mod conntrack;
 mod dataplane;
 mod desired;
@@ -22,6 +23,7 @@ mod plug;
 mod routes;
 mod rules;
 
+pub use compare::{Compared, Comparison};
 pub use dataplane::{Dataplane, Report};
 pub use desired::{Desired, Mesh, Network, Peer, Protocol, Published, Subnet};
 pub use error::Error;

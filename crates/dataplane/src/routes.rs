@@ -98,6 +98,12 @@ pub(crate) fn plugged(links: &BTreeMap<String, Link>) -> BTreeMap<Ipv4Addr, u32>
     links.iter().filter_map(|(name, link)| Some((task_of(name)?, link.index))).collect()
 }
 
+/// What the namespace holds, of the kinds that are kept here.
+pub(crate) async fn observe_entries(kernel: &Kernel, links: &BTreeMap<String, Link>) -> Result<Entries, Error> {
+    let Devices { loopback, vxlan } = Devices::of(links);
+    observe(kernel, loopback, vxlan).await
+}
+
 async fn observe(kernel: &Kernel, loopback: u32, vxlan: u32) -> Result<Entries, Error> {
     let mut entries = Entries::new();
     let mut addresses = kernel.handle.address().get().set_link_index_filter(loopback).execute();

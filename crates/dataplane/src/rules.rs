@@ -26,6 +26,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// How many chains it has, for virtual addresses or ports, and at the kernel's hooks.
+    pub(crate) fn chains(&self) -> usize {
+        self.entries.len() + self.base.matches("chain ").count()
+    }
+
     /// The script that makes the table from nothing, whatever was there before.
     pub(crate) fn full(&self) -> String {
         let Self { name, map: (map, kind), .. } = self;

@@ -59,9 +59,20 @@ fn ensuring_twice_changes_nothing_and_what_others_break_is_repaired() {
     run("ip route add 10.0.1.77/32 dev lo");
     run("ip neigh flush dev vx0 nud permanent");
     run("nft flush chain ip swarm vip_0a000102");
+    let wanted = desired(1, &tasks, &services);
+    let compared = bed.planes[0].compare(&wanted).remove(NET).expect("the network").expect("a kernel that can be looked at");
+    let wrong = |kind: &str| (compared[kind].missing.join(", "), compared[kind].unexpected.join(", "));
+    let text = |missing: &str, unexpected: &str| (missing.to_owned(), unexpected.to_owned());
+    assert_eq!(wrong("routes"), text("10.0.1.4/32 via 169.254.0.2 dev vx0", "10.0.1.77/32 dev lo"));
+    assert_eq!(wrong("neighbours"), text("169.254.0.2 dev vx0 lladdr 02:fe:00:00:00:02", ""));
+    assert_eq!(wrong("nftables"), text("table ip swarm", "table ip swarm as others changed it"));
+    assert_eq!((wrong("devices"), wrong("forwarding"), wrong("addresses")), (text("", ""), text("", ""), text("", "")));
     let report = ensure(&mut bed, &tasks, &services).remove(0);
     assert_eq!((report.added, report.removed, report.repaired), (3, 1, 4), "{report:?}");
     assert_eq!(ensure(&mut bed, &tasks, &services), vec![Report::default(); 2]);
+    let compared = bed.planes[0].compare(&wanted).remove(NET).expect("the network").expect("a kernel that can be looked at");
+    assert!(compared.values().all(|it| it.desired == it.actual && it.missing.is_empty() && it.unexpected.is_empty()), "{compared:?}");
+    assert_eq!((compared["addresses"].desired, compared["routes"].desired), (2, 2));
 }
 
 #[test]
