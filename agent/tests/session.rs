@@ -7,7 +7,7 @@ use std::time::Duration;
 use support::{cluster::FakeCluster, soon, until};
 use swarm_agent::session::{OverTls, Session, SessionState, Tasks};
 use swarm_pki::{Credentials, LiveIdentity, NodeKey, NodeSubject, Role};
-use swarm_session::{Assign, CloseReason, FromAgent, FromManager, Generation, StatusReport};
+use swarm_session::{Assign, CloseReason, FromAgent, FromManager, Generation, PayloadOrders, StatusReport};
 use swarm_types::{NodeDescription, NodeId, RemoteManager, TaskId, TaskStatus};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +121,7 @@ fn assign(from: Option<u64>, generation: u64) -> FromManager {
         removed: vec![],
         specs_removed: vec![],
         networks: swarm_session::NetworkOrders::default(),
+        payloads: PayloadOrders::default(),
     }))
 }
 

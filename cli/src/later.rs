@@ -33,14 +33,8 @@ const FLAGS: &[Flag] = &[
     // Jobs.
     value(CREATE, "max-concurrent"),
     value(UPDATE, "max-concurrent"),
-    // Secrets, configs and what comes from them.
-    value(CREATE, "secret"),
-    value(CREATE, "config"),
+    // Credentials of Windows.
     value(CREATE, "credential-spec"),
-    value(UPDATE, "secret-add"),
-    value(UPDATE, "secret-rm"),
-    value(UPDATE, "config-add"),
-    value(UPDATE, "config-rm"),
     value(UPDATE, "credential-spec"),
     // Generic resources.
     value(CREATE, "generic-resource"),

@@ -107,6 +107,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
     let docker_host = config.docker_host.to_string();
     let engine_error = |reason| DaemonError::Engine { host: docker_host.clone(), reason };
     let executor = DockerExecutor::connect(&docker_host).map_err(|error| engine_error(chain(&error)))?;
+    let executor = executor.with_files(paths.files.clone());
     let executor: Arc<dyn crate::executor::Executor> = Arc::new(executor);
     let engine = Engine::new(config.docker_host.clone());
 

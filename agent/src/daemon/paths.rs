@@ -16,6 +16,8 @@ pub(crate) struct Paths {
     pub(crate) lock: PathBuf,
     /// The worker's records.
     pub(crate) worker: PathBuf,
+    /// Where the files of secrets and configs are mounted; nothing of it is on a disk.
+    pub(crate) files: PathBuf,
     /// The manager's state.
     pub(crate) manager: PathBuf,
     /// The manager's private socket.
@@ -34,6 +36,7 @@ impl Paths {
         Self {
             lock: state_dir.join("agent.lock"),
             worker: state_dir.join("worker"),
+            files: state_dir.join("files"),
             manager: state_dir.join("manager"),
             manager_socket: state_dir.join("manager.sock"),
             manager_pid: state_dir.join("manager.pid.json"),

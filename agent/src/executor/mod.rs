@@ -11,14 +11,16 @@
 //! never correctness.
 
 pub mod docker;
+pub mod files;
 pub mod order;
 
 pub use docker::DockerExecutor;
+pub use files::{FilesError, TaskFile, task_files};
 pub use order::{ContainerOrder, NodeContext, OrderError};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 use swarm_types::{NodeDescription, NodeId, PortConfig, TaskId};
 
 /// A step that has been begun. Dropping it ends the waiting; what the engine was told already may still happen.
@@ -45,6 +47,15 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Removes a container and its anonymous volumes, killing it if it runs. One that does not exist is no error.
     fn remove<'a>(&'a self, id: &'a ContainerId) -> Step<'a, ()>;
+
+    /// Removes the files in memory that the container of this task had. None is no error.
+    fn release(&self, task: TaskId) -> Step<'_, ()>;
+
+    /// Removes the files in memory that an earlier life of this program left of all tasks but these.
+    fn release_others<'a>(&'a self, tasks: &'a BTreeSet<TaskId>) -> Step<'a, ()>;
+
+    /// Removes the files in memory of all tasks, and what was made for having such files.
+    fn release_all(&self) -> Step<'_, ()>;
 
     /// What a container is doing now; `None` if there is none.
     fn inspect<'a>(&'a self, id: &'a ContainerId) -> Step<'a, Option<Container>>;

@@ -2,6 +2,7 @@
 //!
 //! Pure: the same task, template and node give the same order, and nothing of the host is looked at.
 
+use super::TaskFile;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use swarm_session::{AssignedTask, SharedSpec};
@@ -79,6 +80,8 @@ pub struct ContainerOrder {
     pub network: Option<String>,
     /// Ports to open on the host; published port zero is chosen by the engine.
     pub host_ports: Vec<PortConfig>,
+    /// Files that the container gets read-only, from memory; worked out when it is made.
+    pub files: Vec<TaskFile>,
     /// Whether an image that is on the host is used without asking a registry.
     pub prefer_offline_image: bool,
 }
@@ -115,6 +118,7 @@ impl ContainerOrder {
             log_driver: shared.template.log_driver.clone().or_else(|| node.task_defaults.log_driver.clone()),
             network: predefined_network(shared)?,
             host_ports: host_ports(shared),
+            files: Vec::new(),
             prefer_offline_image,
         })
     }
@@ -175,12 +179,12 @@ fn check_mount(mount: &Mount) -> Result<(), OrderError> {
 }
 
 /// Expands the Go templates of one task's spec.
-struct Expansion {
+pub(super) struct Expansion {
     data: Value,
 }
 
 impl Expansion {
-    fn new(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId, node: &NodeContext) -> Self {
+    pub(super) fn new(task: &AssignedTask, shared: &SharedSpec, node_id: NodeId, node: &NodeContext) -> Self {
         let service = Struct::new("struct { ID string; Name string; Labels map[string]string }")
             .field("ID", shared.service_id.map(|id| id.to_string()).unwrap_or_default().as_str())
             .field("Name", shared.service_name.as_str())
@@ -238,7 +242,12 @@ impl Expansion {
         if !text.contains("{{") {
             return Ok(text.to_owned()); // Nearly every text; parsing it would give the same.
         }
-        let template = swarm_template::service_template(text, &Functions::new()).map_err(|error| error.to_string())?;
+        self.with(text, &Functions::new())
+    }
+
+    /// The template expanded, with more functions.
+    pub(super) fn with(&self, text: &str, functions: &Functions) -> Result<String, String> {
+        let template = swarm_template::service_template(text, functions).map_err(|error| error.to_string())?;
         template.render(&self.data).map_err(|error| error.to_string())
     }
 }

@@ -8,9 +8,9 @@ use super::{
     record::{HostPort, TaskRecord},
     step::{Action, Facts, Seen, Wanted, refused, step},
 };
-use crate::executor::{ContainerOrder, Executor, ExecutorError, NodeContext, Phase};
+use crate::executor::{ContainerOrder, Executor, ExecutorError, FilesError, NodeContext, Phase, TaskFile, task_files};
 use std::{collections::BTreeSet, sync::Arc};
-use swarm_session::{AssignedTask, SharedSpec};
+use swarm_session::{AssignedTask, HeldPayloads, SharedSpec};
 use swarm_types::{NodeId, TaskId, TaskState, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -47,6 +47,8 @@ pub(super) struct Surroundings {
     pub(super) node: watch::Receiver<NodeContext>,
     /// Raised with each new connection to the engine.
     pub(super) engine: watch::Receiver<u64>,
+    /// Secrets and configs of this node's tasks, as far as they have arrived.
+    pub(super) payloads: watch::Receiver<HeldPayloads>,
     /// Host ports of tasks that are being stopped.
     pub(super) held_ports: watch::Receiver<BTreeSet<HostPort>>,
     pub(super) reports: mpsc::Sender<Report>,
@@ -100,6 +102,7 @@ impl Actor {
             match step(&self.record, &facts) {
                 Action::Rest => self.rest().await,
                 Action::Forget => {
+                    self.release().await;
                     self.tell(Report::Forgotten(self.id)).await;
                     return;
                 }
@@ -107,6 +110,7 @@ impl Actor {
                     progress.backoff.reset();
                     self.record.apply(step, self.seen.container(), now());
                     self.log_state();
+                    self.release_if_over().await;
                     self.tell_record().await;
                 }
                 Action::Condemn => {
@@ -137,6 +141,7 @@ impl Actor {
                 let step = refused(&self.record, message, text);
                 self.record.apply(step, None, now());
                 self.log_state();
+                self.release_if_over().await;
                 self.tell_record().await;
             }
             Err(Failure::Temporary { error, shown }) => {
@@ -166,7 +171,8 @@ impl Actor {
     }
 
     async fn create(&mut self) -> Result<(), Failure> {
-        let order = self.container_order()?;
+        let mut order = self.container_order()?;
+        order.files = self.files(&order)?;
         let made = self.around.executor.create(&order).await.map_err(Failure::shown)?;
         self.record.note_container(Some(&made));
         // What runs already needs a closer look: a creation tells neither ports nor health.
@@ -255,6 +261,34 @@ impl Actor {
         ContainerOrder::new(task, shared, self.around.node_id, &node, offline).map_err(|error| unresolved(error.to_string()))
     }
 
+    /// The files that the container gets. What has not arrived yet is waited for.
+    fn files(&mut self, order: &ContainerOrder) -> Result<Vec<TaskFile>, Failure> {
+        let Some((task, shared)) = &self.template else { return Ok(Vec::new()) };
+        let node = self.around.node.borrow().clone();
+        // Marked as seen, so that the pause after a failure ends with what arrives from now on.
+        let held = self.around.payloads.borrow_and_update();
+        task_files(task, shared, &order.spec, (self.around.node_id, &node), &held).map_err(|error| match error {
+            FilesError::Awaited { .. } => {
+                Failure::Temporary { error: ExecutorError::Unready { what: error.to_string(), source: None }, shown: true }
+            }
+            error => Failure::Final { message: None, text: error.to_string() },
+        })
+    }
+
+    /// Takes the files of a task that is over; its container stays for its logs, and never runs again.
+    async fn release_if_over(&self) {
+        if self.record.status.state.is_terminal() {
+            self.release().await;
+        }
+    }
+
+    /// Removes the container's files. Those that stay are removed when the agent starts again.
+    async fn release(&self) {
+        if let Err(error) = self.around.executor.release(self.id).await {
+            tracing::warn!(task = %self.id, error = %crate::error_chain::chain(&error), "files of a task are left");
+        }
+    }
+
     fn port_is_held(&self) -> bool {
         let held = self.around.held_ports.borrow();
         !held.is_empty() && self.record.host_ports.iter().any(|port| held.contains(port))
@@ -273,6 +307,7 @@ impl Actor {
         tokio::select! {
             _ = self.orders.changed() => {}
             _ = self.around.engine.changed() => {}
+            _ = self.around.payloads.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }

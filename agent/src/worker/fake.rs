@@ -197,6 +197,18 @@ impl Executor for FakeEngine {
         })
     }
 
+    fn release(&self, _task: TaskId) -> Step<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn release_others<'a>(&'a self, _tasks: &'a std::collections::BTreeSet<TaskId>) -> Step<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn release_all(&self) -> Step<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn inspect<'a>(&'a self, id: &'a ContainerId) -> Step<'a, Option<Container>> {
         Box::pin(async move {
             let state = self.up()?;

@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
-use swarm_session::{AgentView, Assign, AssignmentError, Generation, StatusReport};
+use swarm_session::{AgentView, Assign, AssignmentError, Generation, HeldPayloads, StatusReport};
 use swarm_types::{Platform, TaskId, TaskState};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -80,9 +80,12 @@ pub(super) struct Reconciler {
     halting: bool,
     removals: JoinSet<ContainerId>,
     removing: BTreeSet<ContainerId>,
+    releases: JoinSet<()>,
     flush_at: Option<Instant>,
     flushes: JoinSet<()>,
     node: watch::Sender<NodeContext>,
+    /// In memory only.
+    payloads: watch::Sender<HeldPayloads>,
     held_ports: watch::Sender<BTreeSet<HostPort>>,
     generation: watch::Sender<Generation>,
     changed: watch::Sender<u64>,
@@ -110,6 +113,7 @@ impl Reconciler {
         };
         let known_node = found.node.map(|node| NodeContext { hostname: hostname.clone(), ..node });
         let (node, node_seen) = watch::channel(known_node.unwrap_or_else(default_node));
+        let (payloads, payloads_seen) = watch::channel(HeldPayloads::default());
         let (held_ports, held_ports_seen) = watch::channel(BTreeSet::new());
         let (generation, generation_seen) = watch::channel(found.view.generation);
         let (changed, changed_seen) = watch::channel(0);
@@ -119,8 +123,16 @@ impl Reconciler {
         let list_now = Arc::new(Notify::new());
         let watcher = watch_engine(Arc::clone(&executor), node_id, connections, engine_told, Arc::clone(&list_now));
         tokio::spawn(watcher);
-        let around =
-            Surroundings { executor, node_id, prefer_offline_images, node: node_seen, engine, held_ports: held_ports_seen, reports: told };
+        let around = Surroundings {
+            executor,
+            node_id,
+            prefer_offline_images,
+            node: node_seen,
+            engine,
+            payloads: payloads_seen,
+            held_ports: held_ports_seen,
+            reports: told,
+        };
         let mut reconciler = Self {
             records,
             view: found.view,
@@ -135,9 +147,11 @@ impl Reconciler {
             halting: false,
             removals: JoinSet::new(),
             removing: BTreeSet::new(),
+            releases: JoinSet::new(),
             flush_at: None,
             flushes: JoinSet::new(),
             node,
+            payloads,
             held_ports,
             generation,
             changed,
@@ -176,6 +190,7 @@ impl Reconciler {
                         self.removing.remove(&id);
                     }
                 }
+                Some(_) = self.releases.join_next() => {}
                 Some(_) = self.flushes.join_next() => {}
                 () = tokio::time::sleep_until(flush_at), if self.flush_at.is_some() && self.flushes.is_empty() => {
                     self.flush_at = None;
@@ -246,11 +261,14 @@ impl Reconciler {
 
     fn assign(&mut self, assign: Assign) -> Result<(), AssignmentError> {
         let complete = assign.from.is_none();
+        let mut assign = assign;
+        let payloads = std::mem::take(&mut assign.payloads);
         let mut view = self.view.clone();
         let applied = view.apply(assign)?;
         complain(self.records.save_view(&self.view, &view));
         self.arm_flush();
         self.view = view;
+        self.payloads.send_if_modified(|held| held.apply(complete, payloads));
         // Before any task acts: its networks are made by the time that its container asks for them.
         self.tell_networks();
         self.generation.send_replace(self.view.generation);
@@ -384,7 +402,10 @@ impl Reconciler {
                     ContainerEventKind::Started => slot.wake(None),
                 }
             }
-            EngineNews::Listed(list) => self.compare(&list),
+            EngineNews::Listed(list) => {
+                self.compare(&list);
+                self.release_others(&list);
+            }
         }
     }
 
@@ -420,6 +441,21 @@ impl Reconciler {
         for id in lost {
             self.start_actor(id, Seen::Unknown);
         }
+    }
+
+    /// Removes files in memory of tasks that are gone, as a crash between two steps may have left some.
+    fn release_others(&mut self, list: &[OwnContainer]) {
+        if !self.complete_seen {
+            return;
+        }
+        let live = self.slots.iter().filter(|(_, slot)| !slot.record.status.state.is_terminal()).map(|(id, _)| *id);
+        let known: BTreeSet<TaskId> = live.chain(list.iter().filter(|own| own.running).map(|own| own.task)).collect();
+        let executor = Arc::clone(&self.around.executor);
+        self.releases.spawn(async move {
+            if let Err(error) = executor.release_others(&known).await {
+                tracing::warn!(error = %chain(&error), "files of tasks that are gone are left");
+            }
+        });
     }
 
     fn remove_orphan(&mut self, own: &OwnContainer) {

@@ -3,7 +3,7 @@
 use super::{fake::FakeEngine, *};
 use crate::executor::{ContainerEventKind, Ended, Health, Phase, Running};
 use std::time::Duration;
-use swarm_session::{AssignedTask, SharedSpec};
+use swarm_session::{AssignedTask, PayloadOrders, SharedSpec};
 use swarm_types::{ContainerSpec, EndpointSpec, PortConfig, PublishMode, SpecId, TaskId, TaskSpec, TaskState, TaskStatus};
 use tempfile::TempDir;
 
@@ -36,6 +36,7 @@ impl Bed {
             removed: vec![],
             specs_removed: vec![],
             networks: swarm_session::NetworkOrders::default(),
+            payloads: PayloadOrders::default(),
         };
         self.worker.assign(assign).await.expect("taken");
     }
@@ -189,6 +190,7 @@ async fn a_bad_template_rejects_the_task() {
         removed: vec![],
         specs_removed: vec![],
         networks: swarm_session::NetworkOrders::default(),
+        payloads: PayloadOrders::default(),
     };
     bed.worker.assign(assign).await.expect("taken");
     let status = bed.reaches(task(1).id, TaskState::Rejected).await;
@@ -400,6 +402,7 @@ async fn assignments_that_do_not_fit_change_nothing() {
         removed: vec![task(1).id],
         specs_removed: vec![],
         networks: swarm_session::NetworkOrders::default(),
+        payloads: PayloadOrders::default(),
     };
     assert!(matches!(bed.worker.assign(gap).await, Err(AssignError::Refused(AssignmentError::Gap { .. }))));
     assert_eq!(bed.worker.generation(), Generation(1));

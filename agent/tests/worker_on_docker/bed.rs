@@ -16,7 +16,7 @@ use swarm_agent::{
     executor::DockerExecutor,
     worker::{WorkerConfig, WorkerHandle},
 };
-use swarm_session::{Assign, AssignedTask, Generation, SharedSpec};
+use swarm_session::{Assign, AssignedTask, Generation, PayloadOrders, SharedSpec};
 use swarm_types::{ContainerSpec, EndpointSpec, NodeId, PortConfig, SpecId, TaskId, TaskSpec, TaskState, TaskStatus};
 
 /// Longest wait for anything; a loaded two-core machine has needed a tenth of it.
@@ -88,6 +88,7 @@ impl Bed {
             removed: vec![],
             specs_removed: vec![],
             networks: swarm_session::NetworkOrders::default(),
+            payloads: PayloadOrders::default(),
         };
         self.worker.assign(assign).await.expect("taken");
     }

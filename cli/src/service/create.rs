@@ -2,6 +2,7 @@
 
 use super::environment::own_variable;
 use super::flags::CreateFlags;
+use super::payloads::{self, Change};
 use super::{pin, progress, spec};
 use crate::failure::Outcome;
 use crate::output::{print_line, warn};
@@ -24,6 +25,9 @@ struct Created {
 pub(super) async fn create(flags: &CreateFlags, command: &[String], session: &Session) -> Outcome {
     let (image, args) = command.split_first().ok_or("there is no image")?;
     let mut spec = spec::build(flags, image, args, &own_variable)?;
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    payloads::secrets(Change { add: &flags.secret, remove: &[] }, container, session).await?;
+    payloads::configs(Change { add: &flags.config, remove: &[] }, container, session).await?;
     let resolve = !flags.service.no_resolve_image.unwrap_or_default();
     let warning = pin::pin(&mut spec.task_template, resolve, session).await;
     let created: Created = session.api.post("/services/create", &spec).await?;

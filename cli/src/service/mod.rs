@@ -5,6 +5,7 @@ pub(crate) mod environment;
 pub(crate) mod flags;
 mod inspect;
 pub(crate) mod ls;
+mod payloads;
 pub(crate) mod pin;
 mod pretty;
 pub(crate) mod progress;

@@ -2,6 +2,7 @@
 
 use super::environment::own_variable;
 use super::flags::UpdateFlags;
+use super::payloads::{self, Change};
 use super::{pin, progress, rollback, spec};
 use crate::absent;
 use crate::failure::{Failure, Outcome};
@@ -97,6 +98,9 @@ pub(super) async fn update(flags: &UpdateFlags, service: &str, session: &Session
     let mut after = before.clone();
     spec::merge(flags, &mut after, &own_variable)?;
     spec::merge_networks(flags, &mut after, session).await?;
+    let container = after.task_template.container_spec.get_or_insert_default();
+    payloads::secrets(Change { add: &flags.secret_add, remove: &flags.secret_rm }, container, session).await?;
+    payloads::configs(Change { add: &flags.config_add, remove: &flags.config_rm }, container, session).await?;
     let warning = if flags.image.is_some() {
         let resolve = !flags.service.no_resolve_image.unwrap_or_default();
         pin::pin(&mut after.task_template, resolve, session).await

@@ -74,9 +74,8 @@ fn mistakes_on_the_command_line_are_told_in_dockers_words() {
 fn what_later_versions_bring_is_refused_by_name() {
     let daemon = daemon();
     for (line, what) in [
-        ("service create --secret s --config c img", "--secret"),
         ("service create --with-registry-auth img", "--with-registry-auth"),
-        ("service create --mode replicated-job img", "--mode replicated-job"),
+        ("service create --credential-spec file://x img", "--credential-spec"),
         ("service logs -f web", "swarm service logs"),
         ("ca --rotate", "swarm ca"),
         ("swarm unlock-key -q", "swarm swarm unlock-key"),
@@ -144,7 +143,7 @@ fn help_version_and_completion_need_no_daemon() {
     );
     assert_eq!(daemon.run("help service rm"), daemon.run("service rm --help"));
     assert_eq!(daemon.run("help nope"), Run::failed(1, "unknown help topic: nope"));
-    assert!(!daemon.run("service create --help").out.contains("--secret"));
+    assert!(!daemon.run("service create --help").out.contains("--credential-spec"));
     let group = daemon.run("node");
     assert!(group.err.starts_with("Usage:  swarm node COMMAND\n"), "{}", group.err);
     assert_eq!((group.out.as_str(), group.code), ("", 0));

@@ -122,6 +122,7 @@ impl AgentView {
 mod tests {
     use super::*;
     use crate::NetworkOrders;
+    use crate::PayloadOrders;
     use swarm_types::{TaskSpec, TaskState};
 
     fn spec(n: u8) -> SharedSpec {
@@ -156,6 +157,7 @@ mod tests {
             removed,
             specs_removed: vec![],
             networks: NetworkOrders::default(),
+            payloads: PayloadOrders::default(),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod attach;
 pub mod frame;
 pub mod message;
 pub mod network;
+pub mod payloads;
 
 pub use assignment::{AgentView, Applied, AssignmentError};
 pub use attach::{AttachAnswer, AttachRequest, DetachRequest};
@@ -22,3 +23,4 @@ pub use message::*;
 pub use network::{
     DataPathNode, NetworkEndpoint, NetworkOrders, NetworkService, NetworkTable, NetworkView, NetworksApplied, NodeNetwork, TaskAttachment,
 };
+pub use payloads::HeldPayloads;

@@ -1,8 +1,12 @@
 //! The messages of a session.
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 pub use swarm_types::SharedSpec;
-use swarm_types::{Nanos, NodeDescription, NodeId, RemoteManager, Role, SessionId, SpecId, TaskId, TaskState, TaskStatus};
+use swarm_types::{
+    Config, ConfigId, Nanos, NodeDescription, NodeId, RemoteManager, Role, Secret, SecretId, SessionId, SpecId, TaskId, TaskState,
+    TaskStatus,
+};
 
 /// The version of this protocol that both sides name; a different one is refused with the reason.
 pub const PROTOCOL: u32 = 1;
@@ -141,6 +145,31 @@ pub struct Assign {
     /// What changed on the networks that the node needs.
     #[serde(default, skip_serializing_if = "crate::NetworkOrders::is_empty")]
     pub networks: crate::NetworkOrders,
+    /// Secrets and configs of the node's tasks.
+    #[serde(default)]
+    pub payloads: PayloadOrders,
+}
+
+/// Secrets and configs that come to a node with the first task that needs them and leave with the last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PayloadOrders {
+    /// Secrets that the agent may not have yet; a complete set holds all.
+    pub secrets: Vec<Arc<Secret>>,
+    /// Configs likewise.
+    pub configs: Vec<Arc<Config>>,
+    /// Secrets that no task needs any more.
+    pub secrets_removed: Vec<SecretId>,
+    /// Configs likewise.
+    pub configs_removed: Vec<ConfigId>,
+}
+
+impl PayloadOrders {
+    /// Whether they change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A task as its agent needs it.

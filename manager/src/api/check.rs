@@ -8,8 +8,8 @@ use swarm_planner::{SpreadKey, parse_constraints};
 use swarm_types::{
     EndpointMode, ReplicatedService, ServiceSpec,
     validate::{
-        MalformedSpec, check_container, check_container_form, check_endpoint, check_mode, check_mode_form, check_resources,
-        check_resources_form, check_restart, check_service_name, check_update,
+        MalformedSpec, check_container, check_container_form, check_endpoint, check_mode, check_mode_form, check_references,
+        check_resources, check_resources_form, check_restart, check_service_name, check_update,
     },
 };
 
@@ -59,6 +59,7 @@ fn check_template(spec: &ServiceSpec) -> Result<(), ApiError> {
         }
     }
     let expanded = expand::test(spec).map_err(ApiError::Template)?;
+    check_references(&expanded)?;
     Ok(check_container(&expanded)?)
 }
 

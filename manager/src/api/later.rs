@@ -32,8 +32,6 @@ type Used = fn(&ServiceSpec) -> bool;
 /// Parts of a service's spec.
 const SPEC: &[(Later, Used)] = &[
     (Later("\"--network\" with one of the engine's own networks and others, an alias or an option (TaskTemplate.Networks)"), networks),
-    (Later("\"--secret\" (TaskTemplate.ContainerSpec.Secrets)"), |s| container(s).is_some_and(|c| !c.secrets.is_empty())),
-    (Later("\"--config\" (TaskTemplate.ContainerSpec.Configs)"), |s| container(s).is_some_and(|c| !c.configs.is_empty())),
     (Later("\"--credential-spec\" (TaskTemplate.ContainerSpec.Privileges.CredentialSpec)"), |s| {
         container(s).and_then(|c| c.privileges.as_ref()).is_some_and(|p| p.credential_spec.is_some())
     }),

@@ -221,6 +221,28 @@ pub(super) async fn remove<K: Kind>(context: &Context, input: &str) -> Result<Re
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
+/// Checks that the secrets and configs of a container exist under the names they are given, and gives what the answer relies on.
+pub(super) fn check_stored(state: &State, container: Option<&ContainerSpec>) -> Result<Vec<Guard>, ApiError> {
+    let Some(container) = container else { return Ok(Vec::new()) };
+    let secrets = container.secrets.iter().map(|r| (r.secret_id.as_str(), r.secret_name.as_str()));
+    let configs = container.configs.iter().map(|r| (r.config_id.as_str(), r.config_name.as_str()));
+    let mut guards = stored::<SecretId>(state, secrets)?;
+    guards.extend(stored::<ConfigId>(state, configs)?);
+    Ok(guards)
+}
+
+fn stored<'a, K: Kind>(state: &State, references: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Guard>, ApiError> {
+    let (mut guards, mut names) = (Vec::new(), Vec::new());
+    for (id, name) in references {
+        let found = K::parse(id).and_then(|id| K::get(state, id)).filter(|object| object.spec.name == name);
+        match found {
+            Some(object) => guards.push(Guard::At(K::stored(Arc::clone(object)).key(), object.version)),
+            None => names.push(name.to_owned()),
+        }
+    }
+    if names.is_empty() { Ok(guards) } else { Err(ApiError::PayloadsMissing { kind: K::WORD, names }) }
+}
+
 /// Names of the services whose tasks get the object.
 fn users<K: Kind>(state: &State, id: K) -> Vec<String> {
     let uses = |container: &ContainerSpec| id.is_used(container);

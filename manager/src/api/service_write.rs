@@ -5,7 +5,7 @@ use super::{
     api_version::without_newer,
     check,
     commit::{Decision, commit},
-    names, networks, registry_auth,
+    names, networks, payloads, registry_auth,
     request::Call,
     resolve,
     services::mode_word,
@@ -58,6 +58,7 @@ pub(super) async fn create(context: &Context, call: &Call) -> Result<Response<Bo
         let spec = networks::with_ids(state, spec.clone())?;
         let mut guards = check_ports(state, &spec, None)?;
         guards.extend(check_networks(state, &spec)?);
+        guards.extend(payloads::check_stored(state, spec.task_template.container_spec.as_ref())?);
         let (id, changes) = new_service(spec, Context::now(), &mut random);
         Ok(Decision { by: Actor::Operator, guards, changes, answer: id })
     };
@@ -112,15 +113,19 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
             return Err(ApiError::OutOfSequence);
         }
         if wanted == Wanted::Previous {
+            // Secrets and configs that only the previous spec uses may have been removed since.
+            let previous = service.previous.as_ref().and_then(|p| p.spec.task_template.container_spec.as_ref());
+            let guards = payloads::check_stored(state, previous)?;
             let changes = rollback_service(service, Context::now()).map_err(|_| ApiError::NoPreviousSpec(service.id))?;
-            let guards = match &service.previous {
-                Some(previous) => check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?,
-                None => Vec::new(),
-            };
+            let mut guards = guards;
+            if let Some(previous) = &service.previous {
+                guards.extend(check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?);
+            }
             return Ok(Decision { by: Actor::Operator, guards, changes, answer: service.id });
         }
         let spec = networks::with_ids(state, spec.clone())?;
-        let guards = check_change(state, service, &spec)?;
+        let mut guards = check_change(state, service, &spec)?;
+        guards.extend(payloads::check_stored(state, spec.task_template.container_spec.as_ref())?);
         let changes = update_service(service, spec, Context::now(), &mut random);
         Ok(Decision { by: Actor::Operator, guards, changes, answer: service.id })
     };

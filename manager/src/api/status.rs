@@ -10,7 +10,7 @@ use serde::Serialize;
 use swarm_planner::{ConstraintError, NetworkInUse, NetworkRefused};
 use swarm_types::{
     NodeId, ServiceId,
-    validate::{InvalidNetwork, InvalidPayload, InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
+    validate::{InvalidNetwork, InvalidPayload, InvalidReference, InvalidSpec, InvalidSwarmSpec, MalformedSpec, PortInUse},
 };
 
 /// Marks an answer of a manager that was taken for the leader and is not: nothing was done.
@@ -131,6 +131,17 @@ pub enum ApiError {
     /// A secret or config cannot be stored.
     #[error(transparent)]
     Payload(#[from] InvalidPayload),
+    /// A reference to a secret or config makes no sense.
+    #[error(transparent)]
+    Reference(#[from] InvalidReference),
+    /// Secrets or configs that a service refers to do not exist, or have other names.
+    #[error("{kind}{} not found: {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))]
+    PayloadsMissing {
+        /// `secret` or `config`.
+        kind: &'static str,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// A secret or config with the name exists.
     #[error("{kind} {name} already exists")]
     PayloadExists {
@@ -245,7 +256,9 @@ impl ApiError {
             | Self::RegistryAuthFrom
             | Self::RollbackOption(_)
             | Self::Swarm(InvalidSwarmSpec::Name) => Told::Plain(StatusCode::BAD_REQUEST),
-            Self::Payload(_) | Self::PayloadInUse { .. } | Self::OnlyLabels => Told::Rpc(InvalidArgument),
+            Self::Reference(_) | Self::PayloadsMissing { .. } | Self::Payload(_) | Self::PayloadInUse { .. } | Self::OnlyLabels => {
+                Told::Rpc(InvalidArgument)
+            }
             Self::Invalid(_) | Self::Constraint(_) | Self::Spread(_) | Self::Template(_) | Self::PortInUse(_) => Told::Rpc(InvalidArgument),
             Self::Swarm(InvalidSwarmSpec::CertExpiry | InvalidSwarmSpec::Heartbeat) => Told::Rpc(InvalidArgument),
             Self::ServiceExists(_) | Self::PayloadExists { .. } => Told::Rpc(AlreadyExists),

@@ -5,9 +5,10 @@ use super::{
     networks::{self, Journal},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use swarm_session::{Assign, AssignedTask, Generation, NodeOrders};
+use std::sync::Arc;
+use swarm_session::{Assign, AssignedTask, Generation, NodeOrders, PayloadOrders};
 use swarm_state::{State, Task};
-use swarm_types::{NetworkId, NodeId, RemoteManager, SpecId, TaskId, TaskState};
+use swarm_types::{ConfigId, NetworkId, NodeId, RemoteManager, SecretId, SpecId, TaskId, TaskState};
 
 /// What one session has been told so far.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Told {
     generation: Option<Generation>,
     tasks: BTreeMap<TaskId, AssignedTask>,
     specs: BTreeSet<SpecId>,
+    secrets: BTreeSet<SecretId>,
+    configs: BTreeSet<ConfigId>,
     node: Option<NodeOrders>,
     networks: BTreeSet<NetworkId>,
     /// The journal's index up to which changes on networks were told.
@@ -92,13 +95,14 @@ impl Told {
         let changed: Vec<AssignedTask> =
             wanted.values().filter(|t| self.tasks.get(&t.id).is_none_or(|old| from.is_none() || !same_order(old, t))).cloned().collect();
         let removed: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
+        let payloads = self.payloads(state, &wanted, from.is_none());
         let needed = networks::needed(state, node_id);
         let networks = match news.touched.filter(|_| from.is_some()) {
             Some(touched) => networks::changes(state, &self.networks, &needed, &touched),
             None => networks::everything(state, &needed),
         };
         self.networks_at = news.until;
-        if from.is_some() && networks.is_empty() && changed.is_empty() && removed.is_empty() {
+        if from.is_some() && networks.is_empty() && changed.is_empty() && removed.is_empty() && payloads.is_empty() {
             return None;
         }
         let specs: BTreeSet<SpecId> = wanted.values().map(|t| t.spec).collect();
@@ -107,7 +111,30 @@ impl Told {
         let specs_new = specs.difference(&known).filter_map(|id| state.spec(*id)).map(|s| (**s).clone()).collect();
         let generation = Generation(state.applied());
         (self.generation, self.tasks, self.specs, self.networks) = (Some(generation), wanted, specs, needed);
-        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks })
+        Some(Assign { from, generation, specs: specs_new, tasks: changed, removed, specs_removed, networks, payloads })
+    }
+
+    /// What the tasks that are not over need of secrets and configs and the agent does not have, and the reverse. A complete set
+    /// has all that they need.
+    fn payloads(&mut self, state: &State, wanted: &BTreeMap<TaskId, AssignedTask>, complete: bool) -> PayloadOrders {
+        if complete {
+            self.secrets.clear();
+            self.configs.clear();
+        }
+        let live: BTreeSet<SpecId> = wanted.values().filter(|t| t.recorded_state <= TaskState::Running).map(|t| t.spec).collect();
+        let containers = || live.iter().filter_map(|id| state.spec(*id)?.template.container_spec.as_ref());
+        let secrets = containers().flat_map(|c| &c.secrets).filter_map(|r| state.secret(SecretId::parse(&r.secret_id).ok()?));
+        let secrets: BTreeMap<SecretId, _> = secrets.map(|secret| (secret.id, secret)).collect();
+        let configs = containers().flat_map(|c| &c.configs).filter_map(|r| state.config(ConfigId::parse(&r.config_id).ok()?));
+        let configs: BTreeMap<ConfigId, _> = configs.map(|config| (config.id, config)).collect();
+        let orders = PayloadOrders {
+            secrets: secrets.iter().filter(|(id, _)| !self.secrets.contains(id)).map(|(_, secret)| Arc::clone(secret)).collect(),
+            configs: configs.iter().filter(|(id, _)| !self.configs.contains(id)).map(|(_, config)| Arc::clone(config)).collect(),
+            secrets_removed: self.secrets.iter().filter(|id| !secrets.contains_key(id)).copied().collect(),
+            configs_removed: self.configs.iter().filter(|id| !configs.contains_key(id)).copied().collect(),
+        };
+        (self.secrets, self.configs) = (secrets.into_keys().collect(), configs.into_keys().collect());
+        orders
     }
 }
 
@@ -177,3 +204,6 @@ fn node_orders(state: &State, node_id: NodeId) -> Option<NodeOrders> {
         task_defaults: cluster.api.spec.task_defaults.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,20 +10,12 @@ use crate::Scene;
 pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
     let create = ["service", "create", "--name", "later"];
     let update = ["service", "update"];
-    for (flags, named) in [
-        (&["--secret", "x"][..], "--secret"),
-        (&["--config", "x"], "--config"),
-        (&["--mode", "replicated-job"], "--mode replicated-job"),
-        (&["--mode", "global-job"], "--mode global-job"),
-        (&["--max-concurrent", "2"], "--max-concurrent"),
-        (&["--generic-resource", "gpu=1"], "--generic-resource"),
-        (&["--credential-spec", "file://x"], "--credential-spec"),
-        (&["--with-registry-auth"], "--with-registry-auth"),
+    for (command, flags, named) in [
+        (&create[..], &["--credential-spec", "file://x", SLEEP][..], "--credential-spec"),
+        (&create, &["--with-registry-auth", SLEEP], "--with-registry-auth"),
+        (&update, &["--credential-spec", "file://x", "web"], "--credential-spec"),
     ] {
-        names(scene, &[&create, flags, &[SLEEP]].concat(), named)?;
-    }
-    for (flags, named) in [(&["--secret-add", "x"][..], "--secret-add"), (&["--config-rm", "x"], "--config-rm")] {
-        names(scene, &[&update, flags, &["web"]].concat(), named)?;
+        names(scene, &[command, flags].concat(), named)?;
     }
     names(scene, &["service", "logs", "web"], "service logs")?;
     names(scene, &["update", "--autolock"], "--autolock")?;
@@ -38,23 +30,11 @@ pub(crate) fn our_client_names_the_flag(scene: &Scene) -> Result<()> {
 
 /// The docker client knows these flags, so the daemon has to tell.
 pub(crate) fn docker_is_told_the_flag(scene: &Scene) -> Result<()> {
-    let create = ["service", "create", "--detach", "--name", "later"];
-    for (flags, named) in [
-        (&["--mode", "replicated-job"][..], "--mode replicated-job"),
-        (&["--mode", "global-job"], "--mode global-job"),
-        (&["--generic-resource", "gpu=1"], "--generic-resource"),
-    ] {
-        told(scene, scene.cluster.docker(1, &[&create, flags, &[SLEEP]].concat())?, named)?;
-    }
     for (args, named) in [(&["service", "logs", "web"][..], "logs"), (&["swarm", "update", "--autolock"], "--autolock")] {
         told(scene, scene.cluster.docker(1, args)?, named)?;
     }
     scene.nothing_changes(|| {
-        for (field, value, named) in [
-            ("Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "--network"),
-            ("ContainerSpec", json!({"Image": SLEEP, "Secrets": [{"SecretID": "x", "SecretName": "x"}]}), "--secret"),
-            ("ContainerSpec", json!({"Image": SLEEP, "Configs": [{"ConfigID": "x", "ConfigName": "x"}]}), "--config"),
-        ] {
+        for (field, value, named) in [("Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "--network")] {
             let mut spec = service_spec("later", SLEEP, 1);
             spec["TaskTemplate"][field] = value;
             let answer = scene.post("/services/create", &spec)?;

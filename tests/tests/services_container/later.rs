@@ -5,8 +5,6 @@ use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{all_containers, create, fails, remove, service, swarm};
 
 const CREATE: &[&str] = &[
-    "--secret s",
-    "--config c",
     "--credential-spec file://x",
     "--generic-resource gpu=1",
     "--with-registry-auth",
@@ -16,10 +14,6 @@ const CREATE: &[&str] = &[
 ];
 
 const UPDATE: &[&str] = &[
-    "--secret-add s",
-    "--secret-rm s",
-    "--config-add c",
-    "--config-rm c",
     "--credential-spec file://x",
     "--generic-resource-add gpu=1",
     "--generic-resource-rm gpu",

@@ -6,6 +6,7 @@
 
 mod create_body;
 mod describe;
+mod files;
 mod image;
 mod link;
 mod view;
@@ -15,7 +16,7 @@ pub use link::InvalidEngineAddress;
 use super::{Container, ContainerEvent, ContainerEventKind, ContainerId, ContainerOrder, Executor, ExecutorError, OwnContainer, Step};
 use bollard::{
     errors::Error as BollardError,
-    models::{ContainerInspectResponse, EventMessage},
+    models::{ContainerInspectResponse, EventMessage, Mount},
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
         RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
@@ -23,7 +24,11 @@ use bollard::{
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use link::{Engine, EngineLink, status_of};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    time::Duration,
+};
 use swarm_types::{MountType, NodeDescription, NodeId, TaskId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use view::{LABEL_NODE_ID, LABEL_TASK_ID};
@@ -50,6 +55,7 @@ const EVENTS_OVERLAP_S: u64 = 2;
 pub struct DockerExecutor {
     link: EngineLink,
     images: image::Images,
+    files: Option<files::TaskFiles>,
     work: Semaphore,
     endings: Semaphore,
 }
@@ -64,9 +70,26 @@ impl DockerExecutor {
         Ok(Self {
             link: EngineLink::new(docker_host)?,
             images: image::Images::default(),
+            files: None,
             work: Semaphore::new(WORK_AT_ONCE_MAX),
             endings: Semaphore::new(ENDINGS_AT_ONCE_MAX),
         })
+    }
+
+    /// The same with a folder for the files of secrets and configs, which this process must be able to mount on. Without one,
+    /// tasks that have such files are refused.
+    #[must_use]
+    pub fn with_files(self, folder: PathBuf) -> Self {
+        Self { files: Some(files::TaskFiles::new(folder)), ..self }
+    }
+
+    /// Brings the order's files to where the engine can bind them.
+    async fn file_mounts(&self, order: &ContainerOrder) -> Result<Vec<Mount>, ExecutorError> {
+        match &self.files {
+            _ if order.files.is_empty() => Ok(Vec::new()),
+            Some(files) if self.link.is_local() => files.write(order.task_id, &order.files).await,
+            _ => Err(ExecutorError::Refused("secrets and configs need an engine on the agent's own host".into())),
+        }
     }
 
     /// Docker's check, which an engine elsewhere has to make itself.
@@ -88,7 +111,11 @@ impl DockerExecutor {
     async fn create_now(&self, order: &ContainerOrder) -> Result<Container, ExecutorError> {
         self.check_bind_sources(order).await?;
         let engine = self.link.engine().await?;
-        let body = create_body::create_body(order, engine.api)?;
+        let mut body = create_body::create_body(order, engine.api)?;
+        let files = self.file_mounts(order).await?;
+        if !files.is_empty() {
+            body.host_config.get_or_insert_default().mounts.get_or_insert_default().extend(files);
+        }
         let options = CreateContainerOptionsBuilder::new().name(&order.name).build();
         let created = engine.patient(WORK_MAX).create_container(Some(options), body).await;
         match created {
@@ -198,6 +225,33 @@ impl Executor for DockerExecutor {
             let docker = engine.patient(WORK_MAX);
             let removed = docker.remove_container(id.as_str(), Some(options)).await;
             self.settle(&engine, removed)
+        })
+    }
+
+    fn release(&self, task: TaskId) -> Step<'_, ()> {
+        Box::pin(async move {
+            match &self.files {
+                Some(files) => files.remove(task).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn release_others<'a>(&'a self, tasks: &'a BTreeSet<TaskId>) -> Step<'a, ()> {
+        Box::pin(async move {
+            match &self.files {
+                Some(files) => files.retain(tasks).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn release_all(&self) -> Step<'_, ()> {
+        Box::pin(async move {
+            match &self.files {
+                Some(files) => files.clear().await,
+                None => Ok(()),
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use super::{Reconciler, complain};
 use crate::network::Told;
 use crate::worker::{WorkerError, step::Seen};
 use std::time::Duration;
-use swarm_session::{AgentView, Generation};
+use swarm_session::{AgentView, Generation, HeldPayloads};
 use tokio::time::Instant;
 
 /// Longest wait for actors that are to halt. Making or starting a container is not cut short before.
@@ -48,8 +48,10 @@ impl Reconciler {
             }
             return Err(error);
         }
+        self.around.executor.release_all().await?;
         self.slots.clear();
         self.view = AgentView::default();
+        self.payloads.send_replace(HeldPayloads::default());
         self.complete_seen = false;
         self.generation.send_replace(Generation::default());
         self.networks.send_replace(Told::Outside);

@@ -1,5 +1,5 @@
 use super::*;
-use swarm_session::Assign;
+use swarm_session::{Assign, PayloadOrders};
 use swarm_types::{TaskSpec, TaskState};
 
 fn owner() -> NodeId {
@@ -37,6 +37,7 @@ fn complete(generation: u64, tasks: Vec<AssignedTask>) -> Assign {
         removed: vec![],
         specs_removed: vec![],
         networks: swarm_session::NetworkOrders::default(),
+        payloads: PayloadOrders::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags of `service create`.
 
 use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
+use crate::service::flags::file::{self, FileFlag};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
@@ -62,6 +63,12 @@ pub(crate) struct CreateFlags {
     /// Ulimit options
     #[arg(long, value_name = "ulimit", value_parser = parse::ulimit)]
     pub(crate) ulimit: Vec<Ulimit>,
+    /// Specify secrets to expose to the service
+    #[arg(long, value_name = "secret", value_parser = file::secret)]
+    pub(crate) secret: Vec<FileFlag>,
+    /// Specify configurations to expose to the service
+    #[arg(long, value_name = "config", value_parser = file::config)]
+    pub(crate) config: Vec<FileFlag>,
     #[command(flatten)]
     pub(crate) container: ContainerFlags,
     #[command(flatten)]

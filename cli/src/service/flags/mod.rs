@@ -3,6 +3,7 @@
 mod container;
 mod create;
 pub(crate) mod csv;
+mod file;
 mod mount;
 mod network;
 pub(crate) mod parse;
@@ -13,6 +14,7 @@ mod update;
 
 pub(crate) use container::{ContainerFlags, HealthFlags};
 pub(crate) use create::CreateFlags;
+pub(crate) use file::FileFlag;
 pub(crate) use policy::{Policy, RollbackPolicyFlags, UpdatePolicyFlags};
 pub(crate) use scheduling::{DetachFlag, ResourceFlags, RestartFlags, ServiceFlags, WaitFlags};
 pub(crate) use update::UpdateFlags;

@@ -2,6 +2,7 @@
 
 use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::line::values::{self, Words};
+use crate::service::flags::file::{self, FileFlag};
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
@@ -111,6 +112,18 @@ pub(crate) struct UpdateFlags {
     /// Remove a ulimit option
     #[arg(long, value_name = "list")]
     pub(crate) ulimit_rm: Vec<String>,
+    /// Add or update a secret on a service
+    #[arg(long, value_name = "secret", value_parser = file::secret)]
+    pub(crate) secret_add: Vec<FileFlag>,
+    /// Remove a secret
+    #[arg(long, value_name = "list")]
+    pub(crate) secret_rm: Vec<String>,
+    /// Add or update a config file on a service
+    #[arg(long, value_name = "config", value_parser = file::config)]
+    pub(crate) config_add: Vec<FileFlag>,
+    /// Remove a configuration file
+    #[arg(long, value_name = "list")]
+    pub(crate) config_rm: Vec<String>,
     #[command(flatten)]
     pub(crate) container: ContainerFlags,
     #[command(flatten)]

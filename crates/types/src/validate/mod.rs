@@ -19,7 +19,7 @@ pub use endpoint::{PortHolder, PortInUse, check_endpoint, check_ports_free};
 pub use image::{ImageReference, InvalidImageReference};
 pub use name::{NAME_CHARS_MAX, check_service_name};
 pub use network::{CheckedNetwork, InvalidNetwork, PREDEFINED_NETWORKS, check_network, first_of, overlap};
-pub use payload::{InvalidPayload, PAYLOAD_NAME_CHARS_MAX, check_payload};
+pub use payload::{InvalidPayload, InvalidReference, PAYLOAD_NAME_CHARS_MAX, check_payload, check_references};
 pub use policy::{check_mode, check_mode_form, check_restart, check_update};
 pub use resources::{CPU_NANOS_MIN, MEMORY_BYTES_MIN, check_resources, check_resources_form};
 pub use swarm::{InvalidSwarmSpec, check_swarm, complete_swarm};

@@ -1,6 +1,7 @@
 //! Secrets and configs.
 
-use crate::PayloadSpec;
+use crate::{ContainerSpec, FileTarget, PayloadSpec};
+use std::collections::BTreeMap;
 
 /// A name is no longer.
 pub const PAYLOAD_NAME_CHARS_MAX: usize = 64;
@@ -43,6 +44,69 @@ pub fn check_payload(spec: &PayloadSpec, kind: &'static str, bytes_end: usize) -
         return if driver.name.is_empty() { Err(InvalidPayload::Driver) } else { Ok(()) };
     }
     if (1..bytes_end).contains(&spec.data.bytes().len()) { Ok(()) } else { Err(InvalidPayload::Size { kind, bytes_end }) }
+}
+
+/// A reference to a secret or config that cannot be mounted. The texts are Docker's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReference {
+    /// Id or name is missing.
+    #[error("malformed {0} reference")]
+    Unnamed(&'static str),
+    /// It goes nowhere.
+    #[error("malformed {0} reference, no target provided")]
+    NoTarget(&'static str),
+    /// The file has no name.
+    #[error("malformed file {0} reference, invalid target file name provided")]
+    NoFileName(&'static str),
+    /// Two go to one place.
+    #[error("{kind} references '{first}' and '{second}' have a conflicting target: '{target}'")]
+    Conflict {
+        /// `secret` or `config`.
+        kind: &'static str,
+        /// Name of the first.
+        first: String,
+        /// Name of the second.
+        second: String,
+        /// Where both go.
+        target: String,
+    },
+}
+
+/// Checks the references to secrets and configs, as far as they alone tell.
+///
+/// # Errors
+/// [`InvalidReference`] names the first fault.
+pub fn check_references(container: &ContainerSpec) -> Result<(), InvalidReference> {
+    let secrets = container.secrets.iter().map(|r| (r.secret_id.as_str(), r.secret_name.as_str(), r.file.as_ref(), false));
+    check_kind("secret", secrets)?;
+    let configs = container.configs.iter().map(|r| (r.config_id.as_str(), r.config_name.as_str(), r.file.as_ref(), r.runtime.is_some()));
+    check_kind("config", configs)
+}
+
+fn check_kind<'a>(
+    kind: &'static str,
+    references: impl Iterator<Item = (&'a str, &'a str, Option<&'a FileTarget>, bool)>,
+) -> Result<(), InvalidReference> {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (id, name, file, elsewhere) in references {
+        if id.is_empty() || name.is_empty() {
+            return Err(InvalidReference::Unnamed(kind));
+        }
+        let Some(file) = file else {
+            if elsewhere {
+                continue;
+            }
+            return Err(InvalidReference::NoTarget(kind));
+        };
+        if file.name.is_empty() {
+            return Err(InvalidReference::NoFileName(kind));
+        }
+        if let Some(first) = taken.insert(&file.name, name) {
+            let (first, second, target) = (first.to_owned(), name.to_owned(), file.name.clone());
+            return Err(InvalidReference::Conflict { kind, first, second, target });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use swarm_types::SecretId;
 
 fn payload(name: &str, bytes: &[u8]) -> Value {
     json!({"Name": name, "Labels": {"a": "1"}, "Data": STANDARD.encode(bytes)})
@@ -130,5 +131,56 @@ async fn what_nothing_uses_goes() {
         assert_eq!(world.delete(&format!("/{kind}s/key")).await, (StatusCode::NO_CONTENT, Value::Null));
         let (status, body) = world.delete(&format!("/{kind}s/key")).await;
         assert_eq!((status, message(&body)), (StatusCode::NOT_FOUND, format!("{kind} key not found").as_str()));
+    }
+}
+
+/// A reference as clients send it; `key` is `SecretID` or `ConfigID`.
+fn reference(kind: &str, id: &str, name: &str, target: &str) -> Value {
+    let upper = if kind == "secret" { "Secret" } else { "Config" };
+    let file = json!({"Name": target, "UID": "0", "GID": "0", "Mode": 0o444});
+    json!({"File": file, format!("{upper}ID"): id, format!("{upper}Name"): name})
+}
+
+/// A spec of a service that gets these.
+fn using(name: &str, kind: &str, references: &[Value]) -> Value {
+    let field = if kind == "secret" { "Secrets" } else { "Configs" };
+    with(spec(name), &format!("/TaskTemplate/ContainerSpec/{field}"), json!(references))
+}
+
+#[tokio::test]
+async fn what_services_use_exists_and_stays() {
+    let world = World::new();
+    for kind in ["secret", "config"] {
+        let id = create(&world, kind, "key", b"x").await;
+        let other = SecretId::from_random([9; 16]).to_string();
+        let cases = [
+            (vec![reference(kind, "", "key", "t")], format!("malformed {kind} reference")),
+            (vec![reference(kind, &id, "key", "")], format!("malformed file {kind} reference, invalid target file name provided")),
+            (
+                vec![reference(kind, &id, "key", "t"), reference(kind, &id, "key", "t")],
+                format!("{kind} references 'key' and 'key' have a conflicting target: 't'"),
+            ),
+            (vec![reference(kind, &other, "none", "t")], format!("{kind} not found: none")),
+            (vec![reference(kind, &other, "a", "t"), reference(kind, &id, "misnamed", "u")], format!("{kind}s not found: a, misnamed")),
+        ];
+        for (references, text) in cases {
+            let (status, body) = world.post("/services/create", &using("bad", kind, &references)).await;
+            let text = format!("rpc error: code = InvalidArgument desc = {text}");
+            assert_eq!((status, message(&body)), (StatusCode::BAD_REQUEST, text.as_str()));
+        }
+        let names = [format!("{kind}-a"), format!("{kind}-b")];
+        for name in &names {
+            let (status, body) = world.post("/services/create", &using(name, kind, &[reference(kind, &id, "key", "t")])).await;
+            assert_eq!(status, StatusCode::CREATED, "{body}");
+        }
+        let (status, body) = world.delete(&format!("/{kind}s/key")).await;
+        let in_use = "rpc error: code = InvalidArgument desc =";
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(message(&body).starts_with(&format!("{in_use} {kind} 'key' is in use by the following services: {kind}-")), "{body}");
+        world.delete(&format!("/services/{}", names[0])).await;
+        let (_, body) = world.delete(&format!("/{kind}s/key")).await;
+        assert_eq!(message(&body), format!("{in_use} {kind} 'key' is in use by the following service: {}", names[1]));
+        world.delete(&format!("/services/{}", names[1])).await;
+        assert_eq!(world.delete(&format!("/{kind}s/key")).await.0, StatusCode::NO_CONTENT);
     }
 }

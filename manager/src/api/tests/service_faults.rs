@@ -92,8 +92,6 @@ fn later() -> Vec<Case> {
     vec![
         ("/TaskTemplate/Networks", json!([{"Target": "host", "Aliases": ["x"]}]), "\"--network\""),
         ("/TaskTemplate/Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "\"--network\""),
-        ("/TaskTemplate/ContainerSpec/Secrets", json!([{"SecretName": "s"}]), "\"--secret\""),
-        ("/TaskTemplate/ContainerSpec/Configs", json!([{"ConfigName": "s"}]), "\"--config\""),
         ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec/File", json!("f"), "\"--credential-spec\""),
         ("/TaskTemplate/ContainerSpec/Mounts", json!([{"Type": "cluster", "Target": "/x"}]), "\"--mount type=cluster\""),
         ("/Mode", json!({"ReplicatedJob": {}}), "\"--mode replicated-job\""),

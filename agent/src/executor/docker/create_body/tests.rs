@@ -21,6 +21,7 @@ fn order(spec: ContainerSpec) -> ContainerOrder {
         log_driver: None,
         network: None,
         host_ports: vec![],
+        files: vec![],
         prefer_offline_image: false,
     }
 }
