@@ -1,6 +1,6 @@
 //! What Docker's users may ask for and this version does not do yet.
 //!
-//! One table: such flags, values and commands are understood and refused by name, never ignored and never half done. A
+//! One table: such flags and commands are understood and refused by name, never ignored and never half done. A
 //! later version removes a line here when it adds the thing itself.
 
 use crate::failure::{Failure, Outcome};
@@ -30,9 +30,6 @@ const fn switch(command: &'static [&'static str], name: &'static str) -> Flag {
 
 /// Flags to refuse.
 const FLAGS: &[Flag] = &[
-    // Jobs.
-    value(CREATE, "max-concurrent"),
-    value(UPDATE, "max-concurrent"),
     // Credentials of Windows.
     value(CREATE, "credential-spec"),
     value(UPDATE, "credential-spec"),
@@ -49,9 +46,6 @@ const FLAGS: &[Flag] = &[
     switch(&["init"], "autolock"),
     switch(&["update"], "autolock"),
 ];
-
-/// Values to refuse, of flags that this version has.
-const VALUES: &[(&str, &str)] = &[("mode", "replicated-job"), ("mode", "global-job")];
 
 /// Commands to refuse.
 const COMMANDS: &[&[&str]] =
@@ -99,17 +93,6 @@ pub(crate) fn refuse(path: &[&str], matches: &ArgMatches) -> Outcome {
     };
     let mut flags = FLAGS.iter().filter(|flag| flag.command == path);
     flags.find(|flag| given(flag)).map_or(Ok(()), |flag| Err(unsupported(&format!("--{}", flag.name))))
-}
-
-/// Refuses a value of a flag that this version has.
-///
-/// # Errors
-/// Names the flag and the value, if the table has them.
-pub(crate) fn refuse_value(flag: &str, value: &str) -> Outcome {
-    if VALUES.contains(&(flag, value)) {
-        return Err(unsupported(&format!("--{flag} {value}")));
-    }
-    Ok(())
 }
 
 fn unsupported(what: &str) -> Failure {

@@ -4,8 +4,8 @@ use crate::{defaults::duration, restart::is_on_node};
 use std::{sync::Arc, time::Duration};
 use swarm_state::{Change, Object, Service, State, StoredSpec, Task};
 use swarm_types::{
-    Endpoint, IdSource, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus,
-    Timestamp, UpdateState, UpdateStatus,
+    Endpoint, IdSource, JobStatus, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus,
+    Timestamp, UpdateState, UpdateStatus, Version,
 };
 
 /// What tasks of a deleted node say.
@@ -30,8 +30,8 @@ pub fn new_service(spec: ServiceSpec, now: Timestamp, ids: &mut dyn IdSource) ->
     let template = intern(id, &spec, ids);
     let service = Service {
         id,
-        version: swarm_types::Version::default(),
-        spec_version: swarm_types::Version::default(),
+        version: Version::default(),
+        spec_version: Version::default(),
         created_at: now,
         updated_at: now,
         endpoint: endpoint_of(&spec),
@@ -39,7 +39,9 @@ pub fn new_service(spec: ServiceSpec, now: Timestamp, ids: &mut dyn IdSource) ->
         previous: None,
         update: None,
         rollout: None,
+        job: None,
     };
+    let service = Service { job: next_run(&service, now), ..service };
     (id, vec![Change::create(Object::Spec(Arc::new(template))), Change::create(Object::Service(Arc::new(service)))])
 }
 
@@ -61,12 +63,13 @@ pub fn update_service(service: &Service, spec: ServiceSpec, now: Timestamp, ids:
         }
     };
     let mut updated = service.clone();
-    updated.spec_version = swarm_types::Version::default();
+    updated.spec_version = Version::default();
     updated.updated_at = now;
     updated.endpoint = endpoint_after(&service.endpoint, &spec);
     updated.previous = Some(std::mem::replace(&mut updated.current, StoredSpec { spec: Arc::new(spec), template }));
     updated.update = None;
     updated.rollout = None;
+    updated.job = next_run(&updated, now);
     changes.push(Change::update(Object::Service(Arc::new(updated))));
     changes
 }
@@ -80,18 +83,28 @@ pub fn rollback_service(service: &Service, now: Timestamp) -> Result<Vec<Change>
     let Some(previous) = updated.previous.take() else {
         return Err(NoPreviousSpec { name: service.current.spec.name.clone() });
     };
-    updated.spec_version = swarm_types::Version::default();
+    updated.spec_version = Version::default();
     updated.endpoint = endpoint_after(&service.endpoint, &previous.spec);
     updated.previous = Some(std::mem::replace(&mut updated.current, previous));
     updated.updated_at = now;
     updated.rollout = None;
-    updated.update = Some(UpdateStatus {
+    updated.job = next_run(&updated, now);
+    // A job with its previous spec is simply run again.
+    updated.update = updated.job.is_none().then(|| UpdateStatus {
         state: UpdateState::RollbackStarted,
         started_at: Some(now),
         completed_at: None,
         message: "manually requested rollback".to_owned(),
     });
     Ok(vec![Change::update(Object::Service(Arc::new(updated)))])
+}
+
+/// The run that begins with the service's present spec, if that is a job. The first one is number zero, as in Docker.
+fn next_run(service: &Service, now: Timestamp) -> Option<JobStatus> {
+    let mode = &service.current.spec.mode;
+    let is_job = mode.replicated_job.is_some() || mode.global_job.is_some();
+    let index = service.job.map_or(0, |job| job.job_iteration.index + 1);
+    is_job.then_some(JobStatus { job_iteration: Version { index }, last_execution: now })
 }
 
 /// The service is gone; the planner removes its tasks, then its templates. Propose as `Actor::Operator`.

@@ -21,6 +21,7 @@ pub mod defaults;
 mod draft;
 mod global;
 mod id_map;
+mod job;
 mod loose;
 mod lost;
 mod marks;

@@ -2,7 +2,7 @@
 
 use crate::{
     draft::Pass,
-    global, lost,
+    global, job, lost,
     marks::Mark,
     plan::CHANGES_PER_PASS_MAX,
     quiet, reaper, replicated,
@@ -32,12 +32,11 @@ pub(crate) enum Seen {
 pub(crate) fn orchestrate(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Seen {
     let Some(service) = pass.state.service(id) else { return dissolve(pass, id, mark) };
     let mode = &service.current.spec.mode;
-    if mode.replicated_job.is_some() || mode.global_job.is_some() {
-        // Runs to completion have rules of their own; the API does not accept them yet.
-        return Seen::All;
-    }
-    let is_global = mode.global.is_some();
+    let is_global = mode.global.is_some() || mode.global_job.is_some();
     let mut work = Work::new(pass, id, is_global);
+    if work.is_job {
+        return job::orchestrate(&mut work, mark);
+    }
     let mut keys = work.marked(mark);
     keys.retain(|key| !quiet::is_quiet(&mut work, *key));
     for key in &keys {
@@ -80,7 +79,10 @@ fn dissolve(pass: &mut Pass<'_>, id: ServiceId, mark: &Mark) -> Seen {
 pub(crate) struct Work<'w, 'a> {
     pub(crate) pass: &'w mut Pass<'a>,
     pub(crate) id: ServiceId,
+    /// Its slots are nodes.
     pub(crate) is_global: bool,
+    /// Its tasks are to complete.
+    pub(crate) is_job: bool,
     /// Its slots as stored.
     pub(crate) view: Option<&'a ServiceView>,
     /// As it will be; none if it was deleted.
@@ -100,10 +102,11 @@ impl<'w, 'a> Work<'w, 'a> {
         let view = pass.views.get(&id);
         let attempts = template.as_ref().map_or(0, |t| t.restart.max_attempts);
         let history_limit = reaper::limit(pass.state, attempts);
-        Self { pass, id, is_global, view, service, template, history_limit, verdicts: RefCell::default() }
+        let is_job = service.as_ref().is_some_and(|s| s.job.is_some());
+        Self { pass, id, is_global, is_job, view, service, template, history_limit, verdicts: RefCell::default() }
     }
 
-    fn marked(&self, mark: &Mark) -> BTreeSet<SlotKey> {
+    pub(crate) fn marked(&self, mark: &Mark) -> BTreeSet<SlotKey> {
         let mut keys = mark.slots.clone();
         if mark.whole {
             keys.extend(self.view.into_iter().flat_map(|view| view.slots().map(|(key, _)| key)));
@@ -201,6 +204,11 @@ impl<'w, 'a> Work<'w, 'a> {
         }
     }
 
+    /// The state that tasks are to reach.
+    pub(crate) fn goal(&self) -> TaskState {
+        if self.is_job { TaskState::Complete } else { TaskState::Running }
+    }
+
     /// Adds a task of the present template to the slot. The scheduler, which comes after, writes what it says.
     pub(crate) fn create(&mut self, key: SlotKey, finish: impl FnOnce(&mut Task)) {
         let (slot, node_id) = match key {
@@ -218,7 +226,7 @@ impl<'w, 'a> Work<'w, 'a> {
             node_id,
             spec: self.service().current.template,
             status: TaskStatus { timestamp: now, state: TaskState::Pending, ..TaskStatus::default() },
-            desired_state: TaskState::Running,
+            desired_state: self.goal(),
             start_after: None,
             start_behind: None,
             restarts: Vec::new(),
@@ -227,7 +235,7 @@ impl<'w, 'a> Work<'w, 'a> {
             by_update: false,
             running_since: None,
             generic_resources: Vec::new(),
-            job_iteration: None,
+            job_iteration: self.service().job.map(|job| job.job_iteration),
             attachments: Vec::new(),
         };
         finish(&mut task);

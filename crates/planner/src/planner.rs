@@ -200,7 +200,8 @@ impl Planner {
             // Somebody may wait for a port or an address.
             self.loads.set_changed();
         }
-        let only_notes = old.zip(new).is_some_and(|(old, new)| old.current == new.current && old.update == new.update);
+        let only_notes =
+            old.zip(new).is_some_and(|(old, new)| old.current == new.current && old.update == new.update && old.job == new.job);
         if only_notes {
             self.marks.service(id)
         } else {
@@ -265,7 +266,8 @@ impl Planner {
 }
 
 fn is_global(service: &Service) -> bool {
-    service.current.spec.mode.global.is_some()
+    let mode = &service.current.spec.mode;
+    mode.global.is_some() || mode.global_job.is_some()
 }
 
 fn specs_of(service: &Service) -> impl Iterator<Item = SpecId> {

@@ -128,6 +128,7 @@ pub(crate) fn waits_until(work: &Work<'_, '_>, key: SlotKey, task: &Task) -> Opt
 
 /// Lets the slot's prepared tasks start whose wait is over.
 pub(crate) fn open_gates(work: &mut Work<'_, '_>, key: SlotKey) {
+    let goal = work.goal();
     for task in work.tasks(key).iter() {
         if task.desired_state != TaskState::Ready || task.status.state.is_terminal() {
             continue;
@@ -135,7 +136,7 @@ pub(crate) fn open_gates(work: &mut Work<'_, '_>, key: SlotKey) {
         match waits_until(work, key, task) {
             Some(at) => work.look_again(at, key),
             None => work.edit(key, task.id, |task| {
-                task.desired_state = TaskState::Running;
+                task.desired_state = goal;
                 task.start_after = None;
                 task.start_behind = None;
             }),

@@ -1,5 +1,6 @@
 //! Counts of a service's tasks, as lists of services show them.
 
+use crate::job;
 use swarm_state::{Service, State};
 use swarm_types::{ServiceStatus, TaskState};
 
@@ -8,19 +9,20 @@ use swarm_types::{ServiceStatus, TaskState};
 pub fn service_status(state: &State, service: &Service) -> ServiceStatus {
     let mut status = ServiceStatus::default();
     let mut wanted = 0;
-    for task in state.tasks_of_service(service.id) {
+    // Of a job only the present run counts.
+    let iteration = service.job.map(|job| job.job_iteration);
+    for task in state.tasks_of_service(service.id).filter(|task| task.job_iteration == iteration) {
         let (observed, desired) = (task.status.state, task.desired_state);
-        if observed == TaskState::Running && desired == TaskState::Running {
-            status.running_tasks += 1;
-        }
-        if observed == TaskState::Complete && desired == TaskState::Complete {
-            status.completed_tasks += 1;
-        }
-        wanted += u64::from(desired == TaskState::Running || desired == TaskState::Complete && observed != TaskState::Complete);
+        let wants = matches!(desired, TaskState::Running | TaskState::Complete);
+        status.running_tasks += u64::from(observed == TaskState::Running && wants);
+        status.completed_tasks += u64::from(observed == TaskState::Complete && desired == TaskState::Complete);
+        // While a task waits to be tried again it is not complete either.
+        let waits = iteration.is_some() && desired < TaskState::Running;
+        wanted += u64::from(desired == TaskState::Running || waits || desired == TaskState::Complete && observed != TaskState::Complete);
     }
     let mode = &service.current.spec.mode;
     status.desired_tasks = match (&mode.replicated_job, mode.global.is_some() || mode.global_job.is_some()) {
-        (Some(job), _) => job.max_concurrent.unwrap_or(1),
+        (Some(job), _) => job::size(job).0,
         (None, true) => wanted,
         (None, false) => replicas(service),
     };

@@ -56,9 +56,9 @@ impl Occupancy {
     }
 }
 
-/// Whether a task should be there, ended or not.
+/// Whether a task should be there, ended or not. Tasks of jobs are to be complete.
 pub(crate) fn is_wanted(task: &Task) -> bool {
-    task.desired_state <= TaskState::Running
+    task.desired_state <= TaskState::Complete
 }
 
 /// Whether a task should be there and has not ended.

@@ -8,6 +8,9 @@ use swarm_state::{State, Task};
 #[must_use]
 pub fn is_up_to_date(state: &State, task: &Task) -> bool {
     let Some(service) = task.service_id.and_then(|id| state.service(id)) else { return false };
+    if let Some(job) = &service.job {
+        return task.job_iteration == Some(job.job_iteration);
+    }
     let current = service.current.template;
     if task.spec == current {
         return true;

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use swarm_types::{
-    ClusterId, Endpoint, GenericResource, NetworkId, NetworkSpec, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec,
+    ClusterId, Endpoint, GenericResource, JobStatus, NetworkId, NetworkSpec, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec,
     SpecId, Subnet, Swarm, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
 };
 
@@ -113,6 +113,9 @@ pub struct Service {
     /// The updater's own memory of a running update; absent when none runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// Which run of a job this is; absent for services that run for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStatus>,
 }
 
 impl Service {

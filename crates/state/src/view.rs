@@ -18,7 +18,7 @@ impl Service {
             endpoint: self.endpoint.clone(),
             update_status: self.update.clone(),
             service_status: None,
-            job_status: None,
+            job_status: self.job,
         }
     }
 }
@@ -36,7 +36,8 @@ impl Task {
             labels: api::Labels::new(),
             spec: spec.template.clone(),
             service_id: self.service_id,
-            slot: self.slot,
+            // Docker counts the slots of jobs from zero, and its client relies on that.
+            slot: if self.job_iteration.is_some() { self.slot.saturating_sub(1) } else { self.slot },
             node_id: self.node_id,
             status: self.status.clone(),
             desired_state: self.desired_state,

@@ -68,6 +68,10 @@ fn complete(mut spec: ServiceSpec) -> ServiceSpec {
     if mode.global.is_none() && mode.replicated_job.is_none() && mode.global_job.is_none() {
         mode.replicated.get_or_insert_with(ReplicatedService::default).replicas.get_or_insert(1);
     }
+    if let Some(job) = &mut spec.mode.replicated_job {
+        let concurrent = *job.max_concurrent.get_or_insert(1);
+        job.total_completions.get_or_insert(concurrent);
+    }
     if let Some(endpoint) = &mut spec.endpoint_spec {
         endpoint.mode.get_or_insert(EndpointMode::Vip);
     }

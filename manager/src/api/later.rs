@@ -38,8 +38,6 @@ const SPEC: &[(Later, Used)] = &[
     (Later("\"--mount type=cluster\" (TaskTemplate.ContainerSpec.Mounts)"), |s| {
         container(s).is_some_and(|c| c.mounts.iter().any(|m| m.kind == MountType::Cluster))
     }),
-    (Later("\"--mode replicated-job\" (Mode.ReplicatedJob)"), |s| s.mode.replicated_job.is_some()),
-    (Later("\"--mode global-job\" (Mode.GlobalJob)"), |s| s.mode.global_job.is_some()),
     (Later("\"--generic-resource\" (TaskTemplate.Resources.Reservations.GenericResources)"), generic_resources),
 ];
 

@@ -261,7 +261,7 @@ fn is_endpoint(task: &Task) -> bool {
 }
 
 fn in_service(task: &Task) -> bool {
-    task.status.state == TaskState::Running && task.desired_state == TaskState::Running
+    task.status.state == TaskState::Running && task.desired_state <= TaskState::Complete
 }
 
 fn endpoint(state: &State, network: NetworkId, task: &Task) -> Option<NetworkEndpoint> {

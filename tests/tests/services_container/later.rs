@@ -8,9 +8,6 @@ const CREATE: &[&str] = &[
     "--credential-spec file://x",
     "--generic-resource gpu=1",
     "--with-registry-auth",
-    "--max-concurrent 2",
-    "--mode replicated-job",
-    "--mode global-job",
 ];
 
 const UPDATE: &[&str] = &[
@@ -18,7 +15,6 @@ const UPDATE: &[&str] = &[
     "--generic-resource-add gpu=1",
     "--generic-resource-rm gpu",
     "--with-registry-auth",
-    "--max-concurrent 2",
 ];
 
 pub(crate) fn refused(cluster: &Cluster) -> Result<()> {

@@ -53,6 +53,9 @@ pub(crate) struct ServiceFlags {
     /// Number of tasks
     #[arg(long, value_name = "uint", value_parser = values::uint)]
     pub(crate) replicas: Option<u64>,
+    /// Number of job tasks to run concurrently (default equal to --replicas)
+    #[arg(long, value_name = "uint", value_parser = values::uint)]
+    pub(crate) max_concurrent: Option<u64>,
     /// Maximum number of tasks per node (default 0 = unlimited)
     #[arg(long, value_name = "uint", value_parser = values::uint)]
     pub(crate) replicas_max_per_node: Option<u64>,

@@ -3,6 +3,7 @@
 //! [`Tracker`] decides: it is given what the API answers and the time, and gives back what to show and whether to go on.
 //! [`Screen`] draws that. [`wait`] asks the API. Only the last one does I/O or knows a clock.
 
+mod job;
 mod screen;
 mod slots;
 mod tracker;

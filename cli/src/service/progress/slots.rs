@@ -6,6 +6,8 @@ use swarm_types::{Task, TaskState};
 
 /// Steps from `new` to `running`.
 const STEPS: u64 = 9;
+/// Steps from `new` to `complete`.
+const JOB_STEPS: u64 = STEPS + 1;
 /// Longest name of a state that is shown, so that the bars begin below each other.
 const STATE_WIDTH: usize = "preparing".len();
 /// Longest error in bytes, so that it stays on one line of a narrow terminal.
@@ -82,6 +84,16 @@ pub(super) fn line(id: &str, task: &Task) -> Option<Shown> {
     }
     let bar = Some((step(state), STEPS));
     Some(Shown::Line { id: id.to_owned(), text: format!("{state:STATE_WIDTH$}"), bar })
+}
+
+/// The line of a job's task; none if it is on its way out.
+pub(super) fn job_line(id: &str, task: &Task) -> Option<Shown> {
+    if !task.status.err.is_empty() {
+        return Some(Shown::line(id, cut(&task.status.err)));
+    }
+    let state = task.status.state;
+    let bar = Some((step(state), JOB_STEPS));
+    (step(state) <= JOB_STEPS).then(|| Shown::Line { id: id.to_owned(), text: format!("{state:STATE_WIDTH$}"), bar })
 }
 
 fn cut(error: &str) -> String {

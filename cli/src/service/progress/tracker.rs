@@ -1,6 +1,6 @@
 //! What to show of a service that converges, and when it has.
 
-use super::Shown;
+use super::{Shown, job};
 use super::slots::{BARS_MAX, is_running, line, representatives};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,10 +94,11 @@ impl Tracker {
         out: &mut Vec<Shown>,
     ) -> Step {
         let mode = &service.spec.mode;
+        if mode.replicated_job.is_some() || mode.global_job.is_some() {
+            return self.job(service, tasks, active, out);
+        }
         let converged = if mode.global.is_some() {
             self.global(tasks, active, out)
-        } else if mode.replicated_job.is_some() || mode.global_job.is_some() {
-            return Step::Failed(Failure::new("unrecognized service mode"));
         } else {
             let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas).unwrap_or(1);
             self.replicated(replicas, tasks, active, out)
@@ -113,6 +114,21 @@ impl Tracker {
             out.push(Shown::line("verify", "Detected task failure"));
         }
         Step::Again
+    }
+
+    /// A job is not watched once it is done: nothing runs then.
+    fn job(&mut self, service: &Service, tasks: &[Task], active: &BTreeSet<String>, out: &mut Vec<Shown>) -> Step {
+        let iteration = service.job_status.map(|status| status.job_iteration);
+        let tasks: Vec<Task> = tasks.iter().filter(|task| task.job_iteration == iteration).cloned().collect();
+        let done = match &service.spec.mode.replicated_job {
+            Some(replicated) => job::replicated(replicated, &tasks, &mut self.laid_out, out),
+            None => job::global(&tasks, active, &mut self.laid_out, out),
+        };
+        if !done {
+            return Step::Again;
+        }
+        out.push(Shown::Text("job complete".into()));
+        Step::Done
     }
 
     fn monitor(&self) -> Duration {
@@ -248,6 +264,23 @@ mod tests {
 
     fn replicated(replicas: u64) -> Value {
         json!({"Replicated": {"Replicas": replicas}})
+    }
+
+    #[test]
+    fn a_job_is_done_when_all_of_it_is_complete() {
+        let job = json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 2}});
+        let text = run(&job, &[("", json!(null)), ("0 x running", json!(null)), ("0 x complete\n1 y running", json!(null)), ("0 x complete\n1 y complete", json!(null))]);
+        assert_eq!(
+            text,
+            "job progress: 0 out of 2 complete\nactive tasks: 0 out of 1 tasks\nactive tasks: 1 out of 1 tasks\n\
+             job progress: 1 out of 2 complete\njob progress: 2 out of 2 complete\nactive tasks: 0 out of 0 tasks\njob complete\ndone\n"
+        );
+        let text = run(&json!({"GlobalJob": {}}), &[("", json!(null)), ("0 x running\n0 y complete", json!(null)), ("0 x complete\n0 y complete", json!(null))]);
+        assert_eq!(
+            text,
+            "job progress: waiting for tasks\njob progress: 0 out of 2 complete\njob progress: 1 out of 2 complete\n\
+             job progress: 2 out of 2 complete\njob complete\ndone\n"
+        );
     }
 
     const VERIFIED: &str = "verify: Waiting 1 seconds to verify that tasks are stable...\nverify: Service web converged\ndone\n";

@@ -2,14 +2,13 @@
 
 use super::{default_restart_policy, host_lines, pairs};
 use crate::failure::{Failure, Outcome};
-use crate::later;
 use crate::service::environment::{self, Lookup};
 use crate::service::flags::port::Ports;
 use crate::service::flags::{CreateFlags, HealthFlags, Policy, ResourceFlags, RestartFlags};
 use swarm_types::capabilities;
 use swarm_types::{
-    ContainerSpec, DnsConfig, Driver, EndpointSpec, GlobalService, HealthConfig, Limits, Placement, PortConfig, ReplicatedService,
-    ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
+    ContainerSpec, DnsConfig, Driver, EndpointSpec, GlobalJob, GlobalService, HealthConfig, Limits, Placement, PortConfig, ReplicatedJob,
+    ReplicatedService, ResourceRequirements, Resources, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
 };
 
 /// The spec that the flags ask for, of the container `image` with `args`.
@@ -23,10 +22,12 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
     let (mut update_config, mut rollback_config) = (None, None);
     Policy::from(&flags.update_policy).merge(&mut update_config);
     Policy::from(&flags.rollback_policy).merge(&mut rollback_config);
+    let mode = mode(flags)?;
+    check_no_updates_of_jobs(&mode, update_config.is_some() || rollback_config.is_some())?;
     Ok(ServiceSpec {
         name: flags.name.clone().unwrap_or_default(),
         labels: pairs(&flags.label),
-        mode: mode(flags)?,
+        mode,
         task_template: TaskSpec {
             container_spec: Some(container),
             resources: Some(resources(&flags.resources)),
@@ -53,22 +54,39 @@ pub(super) fn ports(given: &[Ports]) -> Vec<PortConfig> {
     given.iter().flat_map(|given| given.ports.iter().cloned()).collect()
 }
 
+/// Refuses settings for updates of what is not updated but run again.
+pub(super) fn check_no_updates_of_jobs(mode: &ServiceMode, given: bool) -> Outcome {
+    let is_job = mode.replicated_job.is_some() || mode.global_job.is_some();
+    if is_job && given { Err("update and rollback configuration is not supported for jobs".into()) } else { Ok(()) }
+}
+
 fn mode(flags: &CreateFlags) -> Outcome<ServiceMode> {
-    let only_replicated = |flag: &str| Err(Failure::new(format!("{flag} can only be used with replicated or replicated-job mode")));
     let service = &flags.service;
-    match flags.mode.as_deref().unwrap_or("replicated") {
-        "replicated" => {
-            let replicated = ReplicatedService { replicas: service.replicas };
-            Ok(ServiceMode { replicated: Some(replicated), ..ServiceMode::default() })
+    let word = flags.mode.as_deref().unwrap_or("replicated");
+    let only = |flag: &str, modes: &str| Err(Failure::new(format!("{flag} can only be used with {modes} mode")));
+    if matches!(word, "global" | "global-job") {
+        if service.replicas.is_some() {
+            return only("replicas", "replicated or replicated-job");
         }
-        "global" if service.replicas.is_some() => only_replicated("replicas"),
-        "global" if service.replicas_max_per_node.unwrap_or_default() > 0 => only_replicated("replicas-max-per-node"),
-        "global" => Ok(ServiceMode { global: Some(GlobalService {}), ..ServiceMode::default() }),
-        mode => {
-            later::refuse_value("mode", mode)?;
-            Err(Failure::new(format!("unknown mode: {mode}, only replicated and global supported")))
+        if service.replicas_max_per_node.unwrap_or_default() > 0 {
+            return only("replicas-max-per-node", "replicated or replicated-job");
         }
     }
+    if matches!(word, "global" | "global-job" | "replicated") && service.max_concurrent.is_some() {
+        return only("max-concurrent", "replicated-job");
+    }
+    let mut mode = ServiceMode::default();
+    match word {
+        "replicated" => mode.replicated = Some(ReplicatedService { replicas: service.replicas }),
+        "global" => mode.global = Some(GlobalService {}),
+        "replicated-job" => {
+            let max_concurrent = service.max_concurrent.or(service.replicas);
+            mode.replicated_job = Some(ReplicatedJob { max_concurrent, total_completions: service.replicas });
+        }
+        "global-job" => mode.global_job = Some(GlobalJob {}),
+        _ => return Err(Failure::new(format!("unknown mode: {word}, only replicated and global supported"))),
+    }
+    Ok(mode)
 }
 
 fn container(flags: &CreateFlags, image: &str, args: &[String], lookup: Lookup<'_>) -> Outcome<ContainerSpec> {

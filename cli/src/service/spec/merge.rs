@@ -1,6 +1,6 @@
 //! An existing spec, changed by the flags of `service update`. What no flag names stays as it is.
 
-use super::build::ports;
+use super::build::{check_no_updates_of_jobs, ports};
 use super::merge_lists::{merge_pairs, without, without_duplicates};
 use super::{default_restart_policy, merge_container, pairs};
 use crate::failure::{Failure, Outcome};
@@ -20,8 +20,10 @@ pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<
     resources(&flags.resources, &mut spec.task_template);
     restart_policy(&flags.restart, &mut spec.task_template);
     placement(flags, &mut spec.task_template);
-    Policy::from(&flags.update_policy).merge(&mut spec.update_config);
-    Policy::from(&flags.rollback_policy).merge(&mut spec.rollback_config);
+    let (updates, rollbacks) = (Policy::from(&flags.update_policy), Policy::from(&flags.rollback_policy));
+    check_no_updates_of_jobs(&spec.mode, updates != Policy::default() || rollbacks != Policy::default())?;
+    updates.merge(&mut spec.update_config);
+    rollbacks.merge(&mut spec.rollback_config);
     replicas(&flags.service, spec)?;
     endpoint(flags, spec);
     log_driver(flags, &mut spec.task_template, lookup);
@@ -81,6 +83,12 @@ fn placement(flags: &UpdateFlags, task: &mut TaskSpec) {
 }
 
 fn replicas(flags: &ServiceFlags, spec: &mut ServiceSpec) -> Outcome {
+    if let Some(max_concurrent) = flags.max_concurrent {
+        match &mut spec.mode.replicated_job {
+            Some(job) => job.max_concurrent = Some(max_concurrent),
+            None => return Err("max-concurrent can only be used with replicated-job mode".into()),
+        }
+    }
     if flags.replicas.is_none() {
         return Ok(());
     }

@@ -167,7 +167,11 @@ fn contradictions_are_refused_in_dockers_words() {
         ("--mode x", "unknown mode: x, only replicated and global supported"),
         ("--mode global --replicas 1", "replicas can only be used with replicated or replicated-job mode"),
         ("--mode global --replicas-max-per-node 1", "replicas-max-per-node can only be used with replicated or replicated-job mode"),
-        ("--mode global-job", "\"--mode global-job\" is not supported by this version of Swarm yet"),
+        ("--mode global-job --replicas 1", "replicas can only be used with replicated or replicated-job mode"),
+        ("--mode global --max-concurrent 1", "max-concurrent can only be used with replicated-job mode"),
+        ("--max-concurrent 1", "max-concurrent can only be used with replicated-job mode"),
+        ("--mode replicated-job --update-delay 1s", "update and rollback configuration is not supported for jobs"),
+        ("--mode global-job --rollback-parallelism 2", "update and rollback configuration is not supported for jobs"),
     ] {
         assert_eq!(created(line), Err(expected.to_owned()), "{line}");
     }

@@ -207,6 +207,7 @@ impl World {
             };
             let heard = self.state.node(node).is_some_and(|n| n.api.status.state == NodeState::Ready);
             let next = match task.desired_state {
+                TaskState::Complete => TaskState::Running, // When it is done is for the test to say.
                 desired if desired > TaskState::Running => TaskState::Shutdown,
                 TaskState::Ready => TaskState::Ready,
                 _ => TaskState::Running,
@@ -239,9 +240,15 @@ impl World {
         self.take_reports(node, &[(task.id, self.status(state))]);
     }
 
+    /// The agent of a task reports a state.
+    pub(crate) fn report_task(&mut self, task: &Task, state: TaskState) {
+        let node = task.node_id.expect("the task is on a node");
+        self.take_reports(node, &[(task.id, self.status(state))]);
+    }
+
     /// The newest wanted task of a slot such as `web.2`, or of a node such as `agent.n1`.
     pub(crate) fn newest(&self, name: &str) -> Arc<Task> {
-        let tasks = self.state.tasks().filter(|t| t.desired_state <= TaskState::Running && self.task_name(t) == name);
+        let tasks = self.state.tasks().filter(|t| t.desired_state <= TaskState::Complete && self.task_name(t) == name);
         let newest = tasks.max_by_key(|t| t.created_at).unwrap_or_else(|| panic!("no task {name}"));
         Arc::clone(newest)
     }
@@ -439,7 +446,7 @@ impl World {
             };
         }
         match (old.desired_state != new.desired_state, new.desired_state) {
-            (true, TaskState::Running) => format!("start {name} on {node}"),
+            (true, TaskState::Running | TaskState::Complete) => format!("start {name} on {node}"),
             (true, TaskState::Shutdown) => format!("stop {name} on {node}"),
             (true, TaskState::Remove) => format!("remove {name} on {node}"),
             _ if old.replaced != new.replaced => format!("{} {name}", if new.replaced { "supersede" } else { "keep" }),

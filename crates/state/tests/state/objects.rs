@@ -83,6 +83,7 @@ pub(crate) fn service(number: u8, name: &str, template: SpecId) -> Service {
         endpoint: Endpoint::default(),
         update: None,
         rollout: None,
+        job: None,
     }
 }
 

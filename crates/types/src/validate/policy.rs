@@ -37,6 +37,9 @@ pub fn check_mode(spec: &ServiceSpec) -> Result<(), InvalidSpec> {
         if negative(job.total_completions) {
             return Err(InvalidSpec::TotalCompletions);
         }
+        if job.total_completions.is_some_and(|n| n > REPLICAS_MAX) {
+            return Err(InvalidSpec::TooManyReplicas);
+        }
     }
     let job = mode.replicated_job.is_some() || mode.global_job.is_some();
     if job && spec.update_config.is_some() { Err(InvalidSpec::JobWithUpdate) } else { Ok(()) }
