@@ -11,6 +11,9 @@ pub const RESTART_DELAY: Duration = Duration::from_secs(5);
 pub const UPDATE_MONITOR: Duration = Duration::from_secs(5);
 /// Slots replaced at a time.
 pub const UPDATE_PARALLELISM: u64 = 1;
+/// How long an update waits for a new task to run, besides the spans that its spec names, before the task counts as
+/// failed. Docker waits for ever. Long enough for a big image over a slow line.
+pub const PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
 /// Tasks kept per slot, the running one included.
 pub const TASK_HISTORY_LIMIT: i64 = 5;
 

@@ -3,15 +3,20 @@
 use crate::{
     addresses::drop_taken_ports,
     commands::endpoint_after,
-    defaults::{UPDATE_MONITOR, UPDATE_PARALLELISM, duration},
+    defaults::{PROGRESS_DEADLINE, STOP_GRACE, UPDATE_MONITOR, UPDATE_PARALLELISM, duration},
     global::{Home, home},
     orchestrate::{Seen, Work},
     restart::start_behind,
     slots::{SlotKey, is_live, is_wanted},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use swarm_state::{Rollout, Service, Task};
-use swarm_types::{FailureAction, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
+use swarm_types::{FailureAction, HealthConfig, SharedSpec, TaskId, TaskState, Timestamp, UpdateOrder, UpdateState, UpdateStatus, Version};
+
+/// The engine's defaults of a health check.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+const HEALTH_RETRIES: u32 = 3;
 
 /// How a task's template stands to the service's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,8 @@ struct Settings {
     failure_action: FailureAction,
     max_failure_ratio: f32,
     start_first: bool,
+    /// How long a new task may take until it runs.
+    progress: Duration,
 }
 
 impl Settings {
@@ -80,7 +87,12 @@ impl Settings {
         let parallelism = config.as_ref().map_or(UPDATE_PARALLELISM, |c| c.parallelism);
         let config = config.unwrap_or_default();
         let delay = duration(Some(config.delay)).unwrap_or_default();
-        let monitor = duration(config.monitor).filter(|m| !m.is_zero()).unwrap_or(UPDATE_MONITOR);
+        let container = spec.task_template.container_spec.as_ref();
+        let health = health_span(container.and_then(|c| c.healthcheck.as_ref()));
+        // Docker's client writes the default out as soon as any update flag is given, so it tells nothing.
+        let chosen = duration(config.monitor).filter(|m| !m.is_zero() && *m != UPDATE_MONITOR);
+        let monitor = chosen.unwrap_or_else(|| UPDATE_MONITOR.max(health));
+        let grace = duration(container.and_then(|c| c.stop_grace_period)).unwrap_or(STOP_GRACE);
         Self {
             parallelism: if parallelism == 0 { usize::MAX } else { usize::try_from(parallelism).unwrap_or(usize::MAX) },
             delay,
@@ -89,8 +101,19 @@ impl Settings {
             failure_action: config.failure_action.unwrap_or_default(),
             max_failure_ratio: config.max_failure_ratio,
             start_first: config.order == Some(UpdateOrder::StartFirst),
+            progress: PROGRESS_DEADLINE.saturating_add(health).saturating_add(grace),
         }
     }
+}
+
+/// How long a health check that the spec names may take until it has found a container bad. What an image brings along is
+/// not known here.
+fn health_span(health: Option<&HealthConfig>) -> Duration {
+    let Some(health) = health.filter(|h| h.test.first().is_none_or(|word| word != "NONE")) else { return Duration::ZERO };
+    let or = |span, default| duration(Some(span)).filter(|s| !s.is_zero()).unwrap_or(default);
+    let retries = u32::try_from(health.retries).ok().filter(|n| *n > 0).unwrap_or(HEALTH_RETRIES);
+    let rounds = or(health.interval, HEALTH_INTERVAL).saturating_mul(retries);
+    or(health.start_period, Duration::ZERO).saturating_add(rounds).saturating_add(or(health.timeout, HEALTH_TIMEOUT))
 }
 
 fn is_rolling_back(service: &Service) -> bool {
@@ -120,26 +143,50 @@ pub(crate) fn watch(work: &mut Work<'_, '_>, key: SlotKey) {
         }
         let early = task.running_since.is_none_or(|since| task.updated_at.since(since) <= settings.monitor);
         let ended = is_wanted(task) && matches!(task.status.state, TaskState::Complete | TaskState::Failed | TaskState::Rejected);
-        if ended && early && is_own(task, &service, rollout) && !rollout.failed.contains(&task.id) {
-            fail(work, &service, task.id, settings);
+        if !is_own(task, &service, rollout) || rollout.failed.contains(&task.id) {
+            continue;
+        }
+        if ended && early {
+            fail(work, &service, task.id, &ended_early(task.id), settings);
+        } else if is_late(task, settings, work.pass.now) {
+            fail(work, &service, task.id, &too_slow(task, settings), settings);
         }
     }
 }
 
-fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, settings: Settings) {
+/// Docker's words for what speaks against an update.
+fn ended_early(task: TaskId) -> String {
+    format!("due to failure or early termination of task {task}")
+}
+
+/// Whether the task has had its time to get running and does not run.
+fn is_late(task: &Task, settings: Settings, now: Timestamp) -> bool {
+    is_live(task) && task.status.state < TaskState::Running && now >= task.created_at.after(settings.progress)
+}
+
+/// Why an update does not wait for such a task any longer.
+fn too_slow(task: &Task, settings: Settings) -> String {
+    let why = if task.status.err.is_empty() { &task.status.message } else { &task.status.err };
+    format!("because task {} did not run within {} s; it is {}: {why}", task.id, settings.progress.as_secs(), task.status.state)
+}
+
+fn fail(work: &mut Work<'_, '_>, service: &Service, task: TaskId, because: &str, settings: Settings) {
     let mut rollout = service.rollout.clone().unwrap_or_default();
     rollout.failed.push(task);
     #[expect(clippy::cast_precision_loss, reason = "a ratio of slots needs no more digits")]
     let ratio = rollout.failed.len() as f32 / rollout.slots_total.max(1) as f32;
-    let now = work.pass.now;
     if ratio <= settings.max_failure_ratio {
         return work.edit_service(|service| service.rollout = Some(rollout));
     }
-    let rolling_back = is_rolling_back(service);
-    let state = work.pass.state;
+    give_up(work, because, settings);
+}
+
+/// Takes the update back if it is to be, and otherwise leaves it where it is until the operator changes something.
+fn give_up(work: &mut Work<'_, '_>, because: &str, settings: Settings) {
+    let (now, state) = (work.pass.now, work.pass.state);
     work.edit_service(|service| {
         service.rollout = None;
-        let because = format!("due to failure or early termination of task {task}");
+        let rolling_back = is_rolling_back(service);
         let previous = if settings.failure_action == FailureAction::Rollback && !rolling_back { service.previous.take() } else { None };
         match previous {
             Some(previous) => {
@@ -184,9 +231,22 @@ struct Look {
     untouched: bool,
     /// A task of this update is on its way to running.
     waiting: bool,
+    /// Why it is not waited for any longer, if a task of this update does not get to run.
+    stuck: Option<String>,
     /// Until when the worker that did it rests.
     rests_until: Option<Timestamp>,
     runs: bool,
+    /// When the task on its way is waited for no longer.
+    late_at: Option<Timestamp>,
+    /// When a task of this update was made or got running.
+    moved_at: Option<Timestamp>,
+}
+
+impl Look {
+    /// Whether the update still has to do with the slot.
+    fn is_left(&self) -> bool {
+        self.waiting || self.dirty && self.stuck.is_none()
+    }
 }
 
 /// Begins, moves on and ends the service's update.
@@ -222,8 +282,35 @@ pub(crate) fn roll(work: &mut Work<'_, '_>, seen: &BTreeSet<SlotKey>) -> Seen {
     }
     let seen = take_slots(work, &looks, settings);
     let looks = look_at(work, looks.into_iter().map(|l| l.key), settings);
-    finish(work, looks.iter().any(|l| l.dirty || l.waiting), settings);
+    for (key, at) in looks.iter().filter_map(|l| Some((l.key, l.late_at?))) {
+        work.pass.marks.due(at, work.id, Some(key));
+    }
+    let is_open = looks.iter().any(Look::is_left);
+    let undone = looks.iter().find(|l| l.dirty && l.stuck.is_some()).and_then(|l| l.stuck.clone());
+    match undone.filter(|_| !is_open).or_else(|| no_progress(work, &looks, settings)) {
+        // However many failures are tolerated: an old task that has to stay leaves the update undone.
+        Some(because) => give_up(work, &because, settings),
+        None => finish(work, is_open, settings),
+    }
     seen
+}
+
+/// Why an update is given up in which nothing moves, whatever the reason: tasks that fail again and again before they run,
+/// or wait for each other. As long as slots are left, the update has to make a task, or one of its tasks to get running,
+/// within twice the time that one task has.
+fn no_progress(work: &mut Work<'_, '_>, looks: &[Look], settings: Settings) -> Option<String> {
+    let started = work.service().rollout.as_ref()?.started;
+    let first = looks.iter().find(|l| l.is_left())?;
+    let patience = settings.progress.saturating_mul(2).saturating_add(settings.delay);
+    let until = looks.iter().filter_map(|l| l.moved_at).fold(started, Timestamp::max).after(patience);
+    if work.pass.now < until {
+        work.pass.marks.due(until, work.id, None);
+        return None;
+    }
+    let tasks = work.tasks(first.key);
+    let status = &tasks.iter().rev().find(|t| !t.status.err.is_empty()).or(tasks.last())?.status;
+    let why = if status.err.is_empty() { &status.message } else { &status.err };
+    Some(format!("because it made no progress within {} s: {why}", patience.as_secs()))
 }
 
 fn all_slots(work: &Work<'_, '_>) -> BTreeSet<SlotKey> {
@@ -244,7 +331,7 @@ fn look(work: &Work<'_, '_>, key: SlotKey, service: &Service, settings: Settings
     let tasks = work.tasks(key);
     let is_current = |task: &Task| task.spec == service.current.template;
     let is_dirty = |task: &Task| !is_current(task) && work.is_dirty(task);
-    let mut look = Look { key, dirty: false, untouched: false, waiting: false, rests_until: None, runs: false };
+    let mut look = Look { key, dirty: false, untouched: false, waiting: false, stuck: None, rests_until: None, runs: false, late_at: None, moved_at: None };
     let (mut wanted, mut dirty) = (0, 0);
     for task in tasks.iter() {
         if is_wanted(task) {
@@ -256,16 +343,28 @@ fn look(work: &Work<'_, '_>, key: SlotKey, service: &Service, settings: Settings
             continue;
         }
         // Also one that an update began which this one took over.
-        look.waiting |= is_live(task) && task.status.state < TaskState::Running;
+        if is_late(task, settings, work.pass.now) {
+            look.stuck = Some(too_slow(task, settings));
+        } else if is_live(task) && task.status.state < TaskState::Running {
+            look.waiting = true;
+            look.late_at = Some(task.created_at.after(settings.progress));
+        }
         if service.rollout.as_ref().is_some_and(|rollout| is_own(task, service, rollout)) {
             let ended = task.status.state.is_terminal().then_some(task.updated_at);
             let rest = task.running_since.or(ended).map(|done| done.after(settings.delay));
+            look.moved_at = look.moved_at.max(task.running_since).max(Some(task.created_at));
             look.rests_until = look.rests_until.max(rest.filter(|until| work.pass.now < *until));
         }
     }
     let ended_dirty = wanted == 0 && tasks.last().is_some_and(|t| is_dirty(t));
     look.dirty = wanted > 1 || dirty > 0 || ended_dirty;
     look.untouched = dirty == wanted && (dirty > 0 || ended_dirty);
+    // What this update put beside an old task, or what followed that, has failed for good: another try would only fail again.
+    let own = |task: &&Arc<Task>| is_current(task) && service.rollout.as_ref().is_some_and(|rollout| task.created_at >= rollout.started);
+    if let Some(failed) = tasks.last().filter(|t| look.untouched && !is_wanted(t)).filter(own) {
+        look.untouched = false;
+        look.stuck = Some(ended_early(failed.id));
+    }
     Some(look)
 }
 

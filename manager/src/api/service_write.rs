@@ -79,14 +79,16 @@ enum Wanted {
 pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Result<Response<Body>, ApiError> {
     let spec = without_newer(call.json::<ServiceSpec>()?, call.version);
     let version = call.query.version("service")?;
-    if spec.name.is_empty() {
-        return Err(ApiError::Rename);
-    }
-    let spec = check::checked(spec)?;
     let wanted = match call.query.get("rollback") {
         "" | "none" => Wanted::Spec,
         "previous" => Wanted::Previous,
         other => return Err(ApiError::RollbackOption(other.to_owned())),
+    };
+    // A rollback stores nothing of what was sent with it.
+    let spec = match wanted {
+        Wanted::Spec if spec.name.is_empty() => return Err(ApiError::Rename),
+        Wanted::Spec => check::checked(spec)?,
+        Wanted::Previous => spec,
     };
     let auth_of_previous = match call.query.get("registryAuthFrom") {
         "" | "spec" => false,
@@ -101,10 +103,10 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
             return Err(ApiError::NoPreviousAuth);
         }
         let current = &service.current.spec;
-        if mode_word(&current.mode) != mode_word(&spec.mode) {
+        if wanted == Wanted::Spec && mode_word(&current.mode) != mode_word(&spec.mode) {
             return Err(ApiError::ModeChange);
         }
-        if current.name != spec.name {
+        if wanted == Wanted::Spec && current.name != spec.name {
             return Err(ApiError::Rename);
         }
         // The version named may be any since the last change of the spec: what the updater noted since is none of the
@@ -113,13 +115,12 @@ pub(super) async fn update(context: &Context, call: &Call, input: &str) -> Resul
             return Err(ApiError::OutOfSequence);
         }
         if wanted == Wanted::Previous {
-            // Secrets and configs that only the previous spec uses may have been removed since.
-            let previous = service.previous.as_ref().and_then(|p| p.spec.task_template.container_spec.as_ref());
-            let guards = payloads::check_stored(state, previous)?;
             let changes = rollback_service(service, Context::now()).map_err(|_| ApiError::NoPreviousSpec(service.id))?;
-            let mut guards = guards;
+            // What only the previous spec uses may have been removed since.
+            let mut guards = Vec::new();
             if let Some(previous) = &service.previous {
-                guards.extend(check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?);
+                guards = check_change(state, service, &networks::with_ids(state, (*previous.spec).clone())?)?;
+                guards.extend(payloads::check_stored(state, previous.spec.task_template.container_spec.as_ref())?);
             }
             return Ok(Decision { by: Actor::Operator, guards, changes, answer: service.id });
         }

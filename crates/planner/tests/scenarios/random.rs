@@ -266,6 +266,9 @@ impl Chaos {
             self.world.settle();
             self.check();
         }
+        // The looks for tasks that do not get to run in time are over then.
+        self.world.advance(1300);
+        self.world.settle();
     }
 
     fn check_converged(&mut self) {
@@ -422,5 +425,55 @@ proptest! {
             let allowed = if start_first { 0 } else { parallelism };
             prop_assert!(down <= allowed, "{down} slots are down for the update:\n{}", chaos.world.tasks("web"));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn an_update_ends_completed_paused_or_rolled_back(
+        (parallelism, start_first, action, ratio, restarts) in (0_u64..4, any::<bool>(), 0_usize..3, 0_u8..4, 0_u64..3),
+        fates in prop::collection::vec(0_u8..6, 40),
+    ) {
+        let action = Some([FailureAction::Pause, FailureAction::Continue, FailureAction::Rollback][action]);
+        let order = Some(if start_first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst });
+        let max_failure_ratio = f32::from(ratio) / 4.0;
+        let config = UpdateConfig { parallelism, order, failure_action: action, max_failure_ratio, ..UpdateConfig::default() };
+        let mut world = World::with_nodes(3).service_with("web", 4, |spec| {
+            restart(RestartCondition::Any, Duration::from_secs(5), restarts + 1)(spec);
+            (spec.update_config, spec.rollback_config) = (Some(config.clone()), Some(config));
+        });
+        world = world.settled();
+        world.image("web", "image:2");
+        let mut chaos = Chaos { world, shrunk: BTreeSet::new(), nodes: 3, services: 1 };
+        // Each new task ends badly, never gets anywhere, or works, as its fate has it; whatever is in the leader's memory is lost.
+        let mut order_of_birth: Vec<TaskId> = Vec::new();
+        for round in 0..200 {
+            chaos.world.step();
+            if round % 7 == 0 {
+                chaos.world.planner = swarm_planner::Planner::new(&chaos.world.state);
+            }
+            for task in chaos.on_nodes() {
+                let number = order_of_birth.iter().position(|id| *id == task.id).unwrap_or_else(|| {
+                    order_of_birth.push(task.id);
+                    order_of_birth.len() - 1
+                });
+                let next = match (fates.get(number), task.desired_state) {
+                    (_, desired) if desired > TaskState::Running => TaskState::Shutdown,
+                    (Some(0), _) => TaskState::Rejected,
+                    (Some(1), TaskState::Running) => TaskState::Failed,
+                    (Some(2), _) => TaskState::Preparing,
+                    (_, TaskState::Ready) => TaskState::Ready,
+                    _ => TaskState::Running,
+                };
+                if next > task.status.state {
+                    chaos.tell(&task, next);
+                }
+            }
+            chaos.world.advance(60);
+        }
+        let state = chaos.world.get("web").update.as_ref().map(|u| u.state);
+        prop_assert!(!matches!(state, None | Some(UpdateState::Updating | UpdateState::RollbackStarted)), "{state:?}\n{}", chaos.world.tasks("web"));
     }
 }

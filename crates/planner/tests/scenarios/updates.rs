@@ -377,3 +377,55 @@ fn scaling_during_an_update_gives_new_slots_the_new_template() {
     world.settle_for(6);
     assert_eq!(world.tasks("web"), "");
 }
+
+#[test]
+fn a_task_that_cannot_start_does_not_hang_the_update() {
+    let stuck = |action: FailureAction| {
+        let mut world = World::with_nodes(2).service_with("web", 2, configure(|c| c.failure_action = Some(action))).settled();
+        world.update("web", constrain(&["node.labels.disk==ssd"]));
+        world.settle_for(600);
+        assert_eq!(world.update_status("web"), "updating: update in progress");
+        let late = world.newest("web.1").id;
+        world.settle_for(20);
+        (world, late)
+    };
+    let (world, late) = stuck(FailureAction::Pause);
+    let why = "it is pending: no suitable node (scheduling constraints not satisfied on 2 nodes)";
+    assert_eq!(world.update_status("web"), format!("paused: update paused because task {late} did not run within 610 s; {why}"));
+    assert_eq!(world.running("web"), 1);
+
+    let (world, late) = stuck(FailureAction::Rollback);
+    assert_eq!(world.update_status("web"), "rollback_completed: rollback completed");
+    assert!(world.state.task(late).is_none_or(|t| t.desired_state > TaskState::Running));
+    assert_eq!((world.running("web"), updated(&world, "web")), (2, 2));
+
+    // Failures do not count, but the other slots do not wait for ever either.
+    let (mut world, _) = stuck(FailureAction::Continue);
+    assert_eq!(updated(&world, "web"), 2);
+    world.settle_for(620);
+    assert_eq!(world.update_status("web"), "completed: update completed");
+}
+
+#[test]
+fn an_old_task_that_waits_for_a_stuck_one_leaves_the_update_paused() {
+    let edit = configure(|c| (c.order, c.failure_action) = (Some(UpdateOrder::StartFirst), Some(FailureAction::Continue)));
+    let mut world = World::with_nodes(2).service_with("web", 1, edit).settled();
+    world.update("web", constrain(&["node.labels.disk==ssd"]));
+    world.settle_for(620);
+    assert!(world.update_status("web").starts_with("paused: update paused because task "), "{}", world.update_status("web"));
+    assert_eq!(world.running("web"), 1);
+}
+
+#[test]
+fn the_default_monitor_covers_the_health_check() {
+    let mut world = World::with_nodes(1).service_with("web", 1, configure(|c| c.monitor = Some(seconds(5)))).settled();
+    world.update("web", |spec| {
+        let health =
+            HealthConfig { interval: seconds(10), timeout: seconds(1), start_period: seconds(20), retries: 2, ..HealthConfig::default() };
+        spec.task_template.container_spec.get_or_insert_default().healthcheck = Some(health);
+    });
+    world.settle_for(40);
+    assert_eq!(world.update_status("web"), "updating: update in progress");
+    world.settle_for(2);
+    assert_eq!(world.update_status("web"), "completed: update completed");
+}
