@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, ToSocketAddrs as _},
     path::{Path, PathBuf},
 };
-use swarm_types::Labels;
+use swarm_types::{GenericResource, Labels};
 
 /// Where the state of this host lives.
 const STATE_DIR: &str = "/var/lib/swarm";
@@ -73,6 +73,9 @@ struct Settings {
     /// Label added to those of the engine; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// Generic resource of this host: KIND=COUNT, or KIND=NAME for each piece; may be repeated
+    #[arg(long, value_name = "KIND=VALUE")]
+    node_generic_resource: Vec<String>,
     /// The manager's program [default: swarm-manager beside this program, then in PATH]
     #[arg(long, value_name = "FILE")]
     manager_bin: Option<PathBuf>,
@@ -180,6 +183,9 @@ pub enum ConfigError {
     /// A label is not `KEY=VALUE`.
     #[error("invalid label {0:?}: expected KEY=VALUE")]
     Label(String),
+    /// A generic resource is neither a count nor a piece.
+    #[error("invalid generic resource {0:?}: expected KIND=COUNT or KIND=NAME")]
+    GenericResource(String),
     /// The host name is empty.
     #[error("hostname must not be empty")]
     EmptyHostname,
@@ -216,6 +222,8 @@ pub struct Config {
     pub hostname: String,
     /// Added to the engine's labels.
     pub labels: Labels,
+    /// Added to the engine's generic resources.
+    pub generic_resources: Vec<GenericResource>,
     /// The manager's program; a bare name is looked up in `PATH`.
     pub manager_bin: PathBuf,
     /// IP address or interface for init and join that name none; empty finds one out.
@@ -286,6 +294,7 @@ impl Settings {
             plugin_dir: self.plugin_dir.or(below.plugin_dir),
             hostname: self.hostname.or(below.hostname),
             label: list(self.label, below.label),
+            node_generic_resource: list(self.node_generic_resource, below.node_generic_resource),
             manager_bin: self.manager_bin.or(below.manager_bin),
             default_advertise_addr: self.default_advertise_addr.or(below.default_advertise_addr),
             log_level: self.log_level.or(below.log_level),
@@ -318,6 +327,7 @@ impl Settings {
             plugin_dir: self.plugin_dir.unwrap_or_else(|| PLUGIN_DIR.into()),
             hostname,
             labels: self.label.iter().map(|label| parse_label(label)).collect::<Result<_, _>>()?,
+            generic_resources: self.node_generic_resource.iter().map(|text| parse_resource(text)).collect::<Result<_, _>>()?,
             manager_bin: self.manager_bin.unwrap_or_else(|| find_manager(around.exe.as_deref())),
             default_advertise_addr: self.default_advertise_addr.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_default(),
@@ -346,6 +356,19 @@ fn parse_label(label: &str) -> Result<(String, String), ConfigError> {
     match label.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err(ConfigError::Label(label.to_owned())),
+    }
+}
+
+fn parse_resource(text: &str) -> Result<GenericResource, ConfigError> {
+    let refuse = || ConfigError::GenericResource(text.to_owned());
+    let (kind, value) = text.split_once('=').map(|(kind, value)| (kind.trim(), value.trim())).ok_or_else(refuse)?;
+    if kind.is_empty() || value.is_empty() {
+        return Err(refuse());
+    }
+    match value.parse::<i64>() {
+        Ok(value) if value < 0 => Err(refuse()),
+        Ok(value) => Ok(GenericResource::Discrete { kind: kind.to_owned(), value }),
+        Err(_) => Ok(GenericResource::Named { kind: kind.to_owned(), value: value.to_owned() }),
     }
 }
 
@@ -460,6 +483,7 @@ mod tests {
         assert_eq!(refused(&["-H", "http://x"]), "invalid host \"http://x\"");
         assert_eq!(refused(&["-H", "unix:///a", "-H", "unix:///a"]), "host \"unix:///a\" is given twice");
         assert_eq!(refused(&["--docker-host", "unix://"]), "invalid docker-host \"unix://\"");
+        assert_eq!(refused(&["--node-generic-resource", "GPU"]), "invalid generic resource \"GPU\": expected KIND=COUNT or KIND=NAME");
         assert_eq!(refused(&["--label", "x"]), "invalid label \"x\": expected KEY=VALUE");
         assert_eq!(refused(&["--hostname", " "]), "hostname must not be empty");
     }

@@ -33,10 +33,6 @@ const FLAGS: &[Flag] = &[
     // Credentials of Windows.
     value(CREATE, "credential-spec"),
     value(UPDATE, "credential-spec"),
-    // Generic resources.
-    value(CREATE, "generic-resource"),
-    value(UPDATE, "generic-resource-add"),
-    value(UPDATE, "generic-resource-rm"),
     // Registry credentials.
     switch(CREATE, "with-registry-auth"),
     switch(UPDATE, "with-registry-auth"),

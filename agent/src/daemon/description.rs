@@ -2,7 +2,7 @@
 
 use crate::{chain, executor::Executor};
 use std::{sync::Arc, time::Duration};
-use swarm_types::{Labels, NodeDescription};
+use swarm_types::{GenericResource, Labels, NodeDescription};
 use tokio::{sync::watch, time::sleep};
 
 /// Between two looks at the engine.
@@ -18,6 +18,8 @@ pub(super) struct DescriptionLoop {
     pub(super) hostname: String,
     /// Added to the engine's.
     pub(super) labels: Labels,
+    /// Added to the engine's.
+    pub(super) generic_resources: Vec<GenericResource>,
     /// `None` until the engine has answered once.
     pub(super) description: watch::Sender<Option<NodeDescription>>,
 }
@@ -53,6 +55,7 @@ impl DescriptionLoop {
     fn tell(&self, mut description: NodeDescription) {
         description.hostname.clone_from(&self.hostname);
         description.engine.labels.extend(self.labels.clone());
+        description.resources.generic_resources.extend_from_slice(&self.generic_resources);
         self.description.send_if_modified(|known| {
             let is_new = known.as_ref() != Some(&description);
             *known = Some(description);

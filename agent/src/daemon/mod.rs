@@ -124,6 +124,7 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
                 engine_gone: engine.gone(),
                 hostname: config.hostname.clone(),
                 labels: config.labels.clone(),
+                generic_resources: config.generic_resources.clone(),
                 description,
             }
             .run(),

@@ -4,12 +4,12 @@
 
 use super::TaskFile;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use swarm_session::{AssignedTask, SharedSpec};
 use swarm_template::{Functions, Struct, Value};
 use swarm_types::{
-    ContainerSpec, Driver, Mount, MountType, NodeId, Platform, PortConfig, PublishMode, ResourceRequirements, ServiceId, TaskDefaults,
-    TaskId,
+    ContainerSpec, Driver, GenericResource, Mount, MountType, NodeId, Platform, PortConfig, PublishMode, ResourceRequirements, ServiceId,
+    TaskDefaults, TaskId,
 };
 
 /// What tasks need to know of their node and cluster.
@@ -107,6 +107,7 @@ impl ContainerOrder {
         }
         Expansion::new(task, shared, node_id, node).expand(&mut spec)?;
         spec.mounts.iter().try_for_each(check_mount)?;
+        spec.env.extend(resource_variables(&task.generic_resources));
         Ok(Self {
             task_id: task.id,
             node_id,
@@ -143,6 +144,19 @@ pub fn stop_grace(spec: &ContainerSpec) -> Duration {
 pub fn host_ports(shared: &SharedSpec) -> Vec<PortConfig> {
     let ports = shared.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
     ports.filter(|port| port.publish_mode == PublishMode::Host).cloned().collect()
+}
+
+/// What tells a container which generic resources are its own: `DOCKER_RESOURCE_<KIND>=<count or names>`.
+fn resource_variables(given: &[GenericResource]) -> Vec<String> {
+    let mut by_kind: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for resource in given {
+        let (kind, value) = match resource {
+            GenericResource::Discrete { kind, value } => (kind, value.to_string()),
+            GenericResource::Named { kind, value } => (kind, value.clone()),
+        };
+        by_kind.entry(kind.to_uppercase()).or_default().push(value);
+    }
+    by_kind.into_iter().map(|(kind, values)| format!("DOCKER_RESOURCE_{kind}={}", values.join(","))).collect()
 }
 
 fn slot_text(task: &AssignedTask, node_id: NodeId) -> String {

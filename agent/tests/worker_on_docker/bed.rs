@@ -215,6 +215,7 @@ pub(crate) fn task(spec: &SharedSpec, n: u8) -> AssignedTask {
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
         attachments: vec![],
+        generic_resources: vec![],
     }
 }
 

@@ -4,8 +4,8 @@ use crate::{defaults::duration, restart::is_on_node};
 use std::{sync::Arc, time::Duration};
 use swarm_state::{Change, Object, Service, State, StoredSpec, Task};
 use swarm_types::{
-    Endpoint, IdSource, JobStatus, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState, TaskStatus,
-    Timestamp, UpdateState, UpdateStatus, Version,
+    Endpoint, IdSource, JobStatus, NodeId, PortConfig, PortProtocol, PublishMode, ServiceId, ServiceSpec, SharedSpec, SpecId, TaskState,
+    TaskStatus, Timestamp, UpdateState, UpdateStatus, Version,
 };
 
 /// What tasks of a deleted node say.

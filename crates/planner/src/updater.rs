@@ -331,7 +331,17 @@ fn look(work: &Work<'_, '_>, key: SlotKey, service: &Service, settings: Settings
     let tasks = work.tasks(key);
     let is_current = |task: &Task| task.spec == service.current.template;
     let is_dirty = |task: &Task| !is_current(task) && work.is_dirty(task);
-    let mut look = Look { key, dirty: false, untouched: false, waiting: false, stuck: None, rests_until: None, runs: false, late_at: None, moved_at: None };
+    let mut look = Look {
+        key,
+        dirty: false,
+        untouched: false,
+        waiting: false,
+        stuck: None,
+        rests_until: None,
+        runs: false,
+        late_at: None,
+        moved_at: None,
+    };
     let (mut wanted, mut dirty) = (0, 0);
     for task in tasks.iter() {
         if is_wanted(task) {

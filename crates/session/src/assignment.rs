@@ -144,6 +144,7 @@ mod tests {
             desired_state,
             recorded_state: TaskState::Assigned,
             attachments: vec![],
+            generic_resources: vec![],
         }
     }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 pub use swarm_types::SharedSpec;
 use swarm_types::{
-    Config, ConfigId, Nanos, NodeDescription, NodeId, RemoteManager, Role, Secret, SecretId, SessionId, SpecId, TaskId, TaskState,
-    TaskStatus,
+    Config, ConfigId, GenericResource, Nanos, NodeDescription, NodeId, RemoteManager, Role, Secret, SecretId, SessionId, SpecId, TaskId,
+    TaskState, TaskStatus,
 };
 
 /// The version of this protocol that both sides name; a different one is refused with the reason.
@@ -188,4 +188,7 @@ pub struct AssignedTask {
     /// Its places on cluster networks, in the order of its template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<crate::TaskAttachment>,
+    /// Generic resources of the node that it was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
 }

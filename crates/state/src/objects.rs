@@ -4,8 +4,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use swarm_types::{
-    ClusterId, Endpoint, GenericResource, JobStatus, NetworkId, NetworkSpec, Node as ApiNode, NodeId, PortConfig, Role, ServiceId, ServiceSpec,
-    SpecId, Subnet, Swarm, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
+    ClusterId, Endpoint, GenericResource, JobStatus, NetworkId, NetworkSpec, Node as ApiNode, NodeId, PortConfig, Role, ServiceId,
+    ServiceSpec, SpecId, Subnet, Swarm, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus, Version,
 };
 
 /// The cluster: one object. `api.join_tokens` is always set here and left out where the API hides it.

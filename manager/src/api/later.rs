@@ -4,7 +4,7 @@
 //! later version removes a line here when it adds the thing itself.
 
 use http::Method;
-use swarm_types::{GenericResource, MountType, NetworkCreate, OPTION_ENCRYPTED, SCOPE_SWARM, ServiceSpec};
+use swarm_types::{MountType, NetworkCreate, OPTION_ENCRYPTED, SCOPE_SWARM, ServiceSpec};
 
 /// Something that a later version will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +38,6 @@ const SPEC: &[(Later, Used)] = &[
     (Later("\"--mount type=cluster\" (TaskTemplate.ContainerSpec.Mounts)"), |s| {
         container(s).is_some_and(|c| c.mounts.iter().any(|m| m.kind == MountType::Cluster))
     }),
-    (Later("\"--generic-resource\" (TaskTemplate.Resources.Reservations.GenericResources)"), generic_resources),
 ];
 
 fn container(spec: &ServiceSpec) -> Option<&swarm_types::ContainerSpec> {
@@ -50,12 +49,6 @@ fn networks(spec: &ServiceSpec) -> bool {
     let networks = spec.task_template.networks.as_slice();
     let mut own = networks.iter().filter(|n| PREDEFINED_NETWORKS.contains(&n.target.as_str()));
     own.any(|n| networks.len() > 1 || !n.aliases.is_empty() || !n.driver_opts.is_empty())
-}
-
-fn generic_resources(spec: &ServiceSpec) -> bool {
-    let reserved = spec.task_template.resources.as_ref().and_then(|r| r.reservations.as_ref());
-    let asked = |resource: &GenericResource| !matches!(resource, GenericResource::Discrete { value: 0, .. });
-    reserved.is_some_and(|r| r.generic_resources.iter().any(asked))
 }
 
 /// Refuses what a spec uses of the table.

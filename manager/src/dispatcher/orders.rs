@@ -145,12 +145,12 @@ impl Told {
         let mut tasks = Vec::new();
         for task in wanted.values_mut() {
             let serves = task.recorded_state == TaskState::Running && !task.attachments.is_empty();
-            if !serves || task.desired_state <= TaskState::Running || self.drained.contains(&task.id) {
+            if !serves || task.desired_state <= TaskState::Complete || self.drained.contains(&task.id) {
                 continue;
             }
             let version = state.task(task.id).map_or(0, |t| t.version.index);
             let ran = match self.tasks.get(&task.id) {
-                Some(told) => told.desired_state <= TaskState::Running,
+                Some(told) => told.desired_state <= TaskState::Complete,
                 None => self.generation.is_none() && version > self.knew,
             };
             if !ran {
@@ -189,6 +189,7 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
         desired_state: task.desired_state,
         recorded_state: task.status.state,
         attachments: networks::attachments(state, task),
+        generic_resources: task.generic_resources.clone(),
     }
 }
 

@@ -4,18 +4,9 @@ use anyhow::{Result, ensure};
 use swarm_testkit::{Cluster, Request, SLEEP};
 use swarm_tests::services::{all_containers, create, fails, remove, service, swarm};
 
-const CREATE: &[&str] = &[
-    "--credential-spec file://x",
-    "--generic-resource gpu=1",
-    "--with-registry-auth",
-];
+const CREATE: &[&str] = &["--credential-spec file://x", "--with-registry-auth"];
 
-const UPDATE: &[&str] = &[
-    "--credential-spec file://x",
-    "--generic-resource-add gpu=1",
-    "--generic-resource-rm gpu",
-    "--with-registry-auth",
-];
+const UPDATE: &[&str] = &["--credential-spec file://x", "--with-registry-auth"];
 
 pub(crate) fn refused(cluster: &Cluster) -> Result<()> {
     create(cluster, &format!("--name old --replicas 0 {SLEEP}"))?;

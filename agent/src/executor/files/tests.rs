@@ -11,6 +11,7 @@ fn task() -> AssignedTask {
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
         attachments: vec![],
+        generic_resources: vec![],
     }
 }
 
@@ -33,7 +34,12 @@ fn made(secret: FileTarget, config: FileTarget, text: &str, golang: bool) -> Res
         secrets: vec![SecretReference { file: Some(secret), secret_id: secret_id.to_string(), secret_name: "key".into() }],
         configs: vec![
             ConfigReference { file: Some(config), config_id: config_id.to_string(), config_name: "settings".into(), runtime: None },
-            ConfigReference { file: None, config_id: config_id.to_string(), config_name: "settings".into(), runtime: Some(Default::default()) },
+            ConfigReference {
+                file: None,
+                config_id: config_id.to_string(),
+                config_name: "settings".into(),
+                runtime: Some(Default::default()),
+            },
         ],
         ..ContainerSpec::default()
     };
@@ -59,7 +65,10 @@ fn file(target: &str, contents: &str) -> TaskFile {
 #[test]
 fn files_go_where_docker_puts_them() {
     let plain = "{{not expanded}}";
-    assert_eq!(made(at("key"), at("etc/settings"), plain, false), Ok(vec![file("/run/secrets/key", "hidden"), file("/etc/settings", plain)]));
+    assert_eq!(
+        made(at("key"), at("etc/settings"), plain, false),
+        Ok(vec![file("/run/secrets/key", "hidden"), file("/etc/settings", plain)])
+    );
     let files = made(at("/key"), at("/etc/settings"), plain, false).expect("made");
     assert_eq!(files.iter().map(|file| file.target.as_str()).collect::<Vec<_>>(), ["/key", "/etc/settings"]);
 }

@@ -9,6 +9,7 @@ fn task(slot: u64) -> AssignedTask {
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
         attachments: vec![],
+        generic_resources: vec![],
     }
 }
 
@@ -41,6 +42,15 @@ fn node_id() -> NodeId {
 
 fn order(task: &AssignedTask, shared: &SharedSpec) -> Result<ContainerOrder, OrderError> {
     ContainerOrder::new(task, shared, node_id(), &node(), false)
+}
+
+#[test]
+fn given_resources_are_told_in_variables() {
+    let named = |value: &str| GenericResource::Named { kind: "gpu".into(), value: value.into() };
+    let given = vec![named("a"), named("b"), GenericResource::Discrete { kind: "SSD".into(), value: 2 }];
+    let spec = ContainerSpec { env: vec!["A=1".into()], ..image() };
+    let made = order(&AssignedTask { generic_resources: given, ..task(1) }, &shared(spec)).expect("an order");
+    assert_eq!(made.spec.env, ["A=1", "DOCKER_RESOURCE_GPU=a,b", "DOCKER_RESOURCE_SSD=2"]);
 }
 
 #[test]

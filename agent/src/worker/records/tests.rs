@@ -14,6 +14,7 @@ fn task(n: u8) -> AssignedTask {
         desired_state: TaskState::Running,
         recorded_state: TaskState::Assigned,
         attachments: vec![],
+        generic_resources: vec![],
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::service::flags::file::{self, FileFlag};
+use crate::service::flags::generic;
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
@@ -69,6 +70,9 @@ pub(crate) struct CreateFlags {
     /// Specify configurations to expose to the service
     #[arg(long, value_name = "config", value_parser = file::config)]
     pub(crate) config: Vec<FileFlag>,
+    /// User defined resources
+    #[arg(long, value_name = "list", value_parser = generic::word)]
+    pub(crate) generic_resource: Vec<String>,
     #[command(flatten)]
     pub(crate) container: ContainerFlags,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod container;
 mod create;
 pub(crate) mod csv;
 mod file;
+pub(crate) mod generic;
 mod mount;
 mod network;
 pub(crate) mod parse;

@@ -3,6 +3,7 @@
 use super::{ContainerFlags, HealthFlags, ResourceFlags, RestartFlags, RollbackPolicyFlags, ServiceFlags, UpdatePolicyFlags};
 use crate::line::values::{self, Words};
 use crate::service::flags::file::{self, FileFlag};
+use crate::service::flags::generic;
 use crate::service::flags::parse;
 use crate::service::flags::port::Ports;
 use swarm_types::{Mount, NetworkAttachmentConfig, PlacementPreference, Ulimit};
@@ -124,6 +125,12 @@ pub(crate) struct UpdateFlags {
     /// Remove a configuration file
     #[arg(long, value_name = "list")]
     pub(crate) config_rm: Vec<String>,
+    /// Add a Generic resource
+    #[arg(long, value_name = "list", value_parser = generic::word)]
+    pub(crate) generic_resource_add: Vec<String>,
+    /// Remove a Generic resource
+    #[arg(long, value_name = "list")]
+    pub(crate) generic_resource_rm: Vec<String>,
     #[command(flatten)]
     pub(crate) container: ContainerFlags,
     #[command(flatten)]

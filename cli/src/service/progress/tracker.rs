@@ -1,7 +1,7 @@
 //! What to show of a service that converges, and when it has.
 
-use super::{Shown, job};
 use super::slots::{BARS_MAX, is_running, line, representatives};
+use super::{Shown, job};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -269,13 +269,24 @@ mod tests {
     #[test]
     fn a_job_is_done_when_all_of_it_is_complete() {
         let job = json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 2}});
-        let text = run(&job, &[("", json!(null)), ("0 x running", json!(null)), ("0 x complete\n1 y running", json!(null)), ("0 x complete\n1 y complete", json!(null))]);
+        let text = run(
+            &job,
+            &[
+                ("", json!(null)),
+                ("0 x running", json!(null)),
+                ("0 x complete\n1 y running", json!(null)),
+                ("0 x complete\n1 y complete", json!(null)),
+            ],
+        );
         assert_eq!(
             text,
             "job progress: 0 out of 2 complete\nactive tasks: 0 out of 1 tasks\nactive tasks: 1 out of 1 tasks\n\
              job progress: 1 out of 2 complete\njob progress: 2 out of 2 complete\nactive tasks: 0 out of 0 tasks\njob complete\ndone\n"
         );
-        let text = run(&json!({"GlobalJob": {}}), &[("", json!(null)), ("0 x running\n0 y complete", json!(null)), ("0 x complete\n0 y complete", json!(null))]);
+        let text = run(
+            &json!({"GlobalJob": {}}),
+            &[("", json!(null)), ("0 x running\n0 y complete", json!(null)), ("0 x complete\n0 y complete", json!(null))],
+        );
         assert_eq!(
             text,
             "job progress: waiting for tasks\njob progress: 0 out of 2 complete\njob progress: 1 out of 2 complete\n\

@@ -3,6 +3,7 @@
 use super::{default_restart_policy, host_lines, pairs};
 use crate::failure::{Failure, Outcome};
 use crate::service::environment::{self, Lookup};
+use crate::service::flags::generic;
 use crate::service::flags::port::Ports;
 use crate::service::flags::{CreateFlags, HealthFlags, Policy, ResourceFlags, RestartFlags};
 use swarm_types::capabilities;
@@ -30,7 +31,7 @@ pub(crate) fn build(flags: &CreateFlags, image: &str, args: &[String], lookup: L
         mode,
         task_template: TaskSpec {
             container_spec: Some(container),
-            resources: Some(resources(&flags.resources)),
+            resources: Some(resources(&flags.resources, &flags.generic_resource)?),
             restart_policy: restart_policy(&flags.restart),
             placement: Some(Placement {
                 constraints: flags.constraint.clone(),
@@ -152,8 +153,8 @@ fn health(flags: &HealthFlags) -> Outcome<Option<HealthConfig>> {
     }))
 }
 
-fn resources(flags: &ResourceFlags) -> ResourceRequirements {
-    ResourceRequirements {
+fn resources(flags: &ResourceFlags, generic: &[String]) -> Outcome<ResourceRequirements> {
+    Ok(ResourceRequirements {
         limits: Some(Limits {
             nano_cpus: flags.limit_cpu.unwrap_or_default(),
             memory_bytes: flags.limit_memory.unwrap_or_default(),
@@ -163,11 +164,11 @@ fn resources(flags: &ResourceFlags) -> ResourceRequirements {
         reservations: Some(Resources {
             nano_cpus: flags.reserve_cpu.unwrap_or_default(),
             memory_bytes: flags.reserve_memory.unwrap_or_default(),
-            ..Resources::default()
+            generic_resources: generic::parse(generic)?,
         }),
         swap_bytes: flags.memory_swap,
         memory_swappiness: flags.memory_swappiness,
-    }
+    })
 }
 
 fn restart_policy(flags: &RestartFlags) -> Option<RestartPolicy> {

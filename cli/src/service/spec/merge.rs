@@ -5,6 +5,7 @@ use super::merge_lists::{merge_pairs, without, without_duplicates};
 use super::{default_restart_policy, merge_container, pairs};
 use crate::failure::{Failure, Outcome};
 use crate::service::environment::{self, Lookup};
+use crate::service::flags::generic;
 use crate::service::flags::{Policy, ResourceFlags, RestartFlags, ServiceFlags, UpdateFlags};
 use swarm_types::{
     ContainerSpec, Driver, EndpointSpec, Limits, Placement, PortConfig, ResourceRequirements, Resources, ServiceSpec, TaskSpec,
@@ -18,6 +19,7 @@ pub(crate) fn merge(flags: &UpdateFlags, spec: &mut ServiceSpec, lookup: Lookup<
     merge_pairs(&mut spec.labels, &flags.label_rm, &flags.label_add);
     merge_container::merge(flags, spec.task_template.container_spec.get_or_insert_with(ContainerSpec::default), lookup)?;
     resources(&flags.resources, &mut spec.task_template);
+    generic_resources(flags, &mut spec.task_template)?;
     restart_policy(&flags.restart, &mut spec.task_template);
     placement(flags, &mut spec.task_template);
     let (updates, rollbacks) = (Policy::from(&flags.update_policy), Policy::from(&flags.rollback_policy));
@@ -50,6 +52,15 @@ fn resources(flags: &ResourceFlags, task: &mut TaskSpec) {
     set(&mut reservations.memory_bytes, flags.reserve_memory);
     resources.swap_bytes = flags.memory_swap.or(resources.swap_bytes);
     resources.memory_swappiness = flags.memory_swappiness.or(resources.memory_swappiness);
+}
+
+fn generic_resources(flags: &UpdateFlags, task: &mut TaskSpec) -> Outcome {
+    if flags.generic_resource_add.is_empty() && flags.generic_resource_rm.is_empty() {
+        return Ok(());
+    }
+    let resources = task.resources.get_or_insert_with(ResourceRequirements::default);
+    let reserved = &mut resources.reservations.get_or_insert_with(Resources::default).generic_resources;
+    generic::merge(reserved, &flags.generic_resource_add, &flags.generic_resource_rm)
 }
 
 fn restart_policy(flags: &RestartFlags, task: &mut TaskSpec) {

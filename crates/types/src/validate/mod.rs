@@ -86,6 +86,9 @@ pub enum InvalidSpec {
     /// A limit on generic resources has no meaning.
     #[error("generic resources can be reserved but not limited")]
     GenericLimit,
+    /// Generic resources are asked for by count.
+    #[error("invalid argument for resource {0}")]
+    GenericKind(String),
     /// A span that cannot be negative; named as Docker names it.
     #[error("TaskSpec: {0} cannot be negative")]
     Negative(&'static str),

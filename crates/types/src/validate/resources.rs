@@ -1,7 +1,7 @@
 //! Limits and reservations.
 
 use super::{InvalidSpec, MalformedSpec};
-use crate::ResourceRequirements;
+use crate::{GenericResource, ResourceRequirements};
 
 /// The smallest share of a core that can be limited or reserved, in billionths.
 pub const CPU_NANOS_MIN: i64 = 1_000_000;
@@ -39,7 +39,17 @@ pub fn check_resources(resources: &ResourceRequirements) -> Result<(), InvalidSp
             return Err(InvalidSpec::GenericLimit);
         }
     }
-    resources.reservations.as_ref().map_or(Ok(()), |r| check_amounts(r.nano_cpus, r.memory_bytes))
+    let Some(reserved) = &resources.reservations else { return Ok(()) };
+    check_amounts(reserved.nano_cpus, reserved.memory_bytes)?;
+    for resource in &reserved.generic_resources {
+        match resource {
+            GenericResource::Discrete { value, .. } if *value >= 0 => {}
+            GenericResource::Discrete { kind, .. } | GenericResource::Named { kind, .. } => {
+                return Err(InvalidSpec::GenericKind(kind.clone()));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_amounts(nano_cpus: i64, memory_bytes: i64) -> Result<(), InvalidSpec> {

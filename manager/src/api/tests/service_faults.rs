@@ -94,11 +94,6 @@ fn later() -> Vec<Case> {
         ("/TaskTemplate/Networks", json!([{"Target": "host"}, {"Target": "bridge"}]), "\"--network\""),
         ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec/File", json!("f"), "\"--credential-spec\""),
         ("/TaskTemplate/ContainerSpec/Mounts", json!([{"Type": "cluster", "Target": "/x"}]), "\"--mount type=cluster\""),
-        (
-            "/TaskTemplate/Resources/Reservations/GenericResources",
-            json!([{"DiscreteResourceSpec": {"Kind": "GPU", "Value": 1}}]),
-            "\"--generic-resource\"",
-        ),
         ("/TaskTemplate/Runtime", json!("plugin"), "a plugin service"),
     ]
 }

@@ -79,7 +79,8 @@ fn told(told: &mut Told, state: &State, n: u8) -> Option<(Vec<SecretId>, Vec<Sec
 #[test]
 fn secrets_are_with_the_nodes_that_need_them_and_only_as_long() {
     let mut state = State::default();
-    let nodes = [1, 2].map(|n| Object::Node(Arc::new(first_node(node(n), n.into(), "10.0.0.1:2377", Availability::Active, Timestamp::default()))));
+    let nodes =
+        [1, 2].map(|n| Object::Node(Arc::new(first_node(node(n), n.into(), "10.0.0.1:2377", Availability::Active, Timestamp::default()))));
     put(&mut state, Actor::Operator, nodes.into());
     put(&mut state, Actor::Operator, vec![payload(1), payload(2), template(1), template(2)]);
     put(&mut state, Actor::Planner, vec![Object::Task(Arc::new(task(1, 1, 1, TaskState::Assigned)))]);
