@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused_in_dockers_words() {
-        let cases: [(&[&str], &[&str], &[&str], &str); 6] = [
+        type Case = (&'static [&'static str], &'static [&'static str], &'static [&'static str], &'static str);
+        let cases: [Case; 6] = [
             (&[], &["10.0.0.0/25"], &[], "every ip-range or gateway must have a corresponding subnet"),
             (&["x"], &[], &[], "invalid subnet: invalid CIDR address: x"),
             (&["10.0.0.0/8", "10.1.0.0/16"], &[], &[], "multiple overlapping subnet configuration is not supported"),

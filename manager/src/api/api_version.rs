@@ -58,29 +58,29 @@ pub(super) fn without_newer(mut spec: ServiceSpec, version: ApiVersion) -> Servi
         spec.mode.replicated_job = None;
         spec.mode.global_job = None;
     }
-    if version.is_before(44) {
-        if let Some(container) = &mut template.container_spec {
-            if let Some(privileges) = &mut container.privileges {
-                privileges.seccomp = None;
-                privileges.app_armor = None;
-                privileges.no_new_privileges = false;
-            }
-            if let Some(health) = &mut container.healthcheck {
-                health.start_interval = 0;
-            }
+    if version.is_before(44)
+        && let Some(container) = &mut template.container_spec
+    {
+        if let Some(privileges) = &mut container.privileges {
+            privileges.seccomp = None;
+            privileges.app_armor = None;
+            privileges.no_new_privileges = false;
+        }
+        if let Some(health) = &mut container.healthcheck {
+            health.start_interval = 0;
         }
     }
-    if version.is_before(46) {
-        if let Some(container) = &mut template.container_spec {
-            container.oom_score_adj = 0;
-            container.mounts.iter_mut().filter_map(|m| m.tmpfs_options.as_mut()).for_each(|tmpfs| tmpfs.options.clear());
-        }
+    if version.is_before(46)
+        && let Some(container) = &mut template.container_spec
+    {
+        container.oom_score_adj = 0;
+        container.mounts.iter_mut().filter_map(|m| m.tmpfs_options.as_mut()).for_each(|tmpfs| tmpfs.options.clear());
     }
-    if version.is_before(52) {
-        if let Some(resources) = &mut template.resources {
-            resources.swap_bytes = None;
-            resources.memory_swappiness = None;
-        }
+    if version.is_before(52)
+        && let Some(resources) = &mut template.resources
+    {
+        resources.swap_bytes = None;
+        resources.memory_swappiness = None;
     }
     spec
 }

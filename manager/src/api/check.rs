@@ -77,10 +77,10 @@ fn complete(mut spec: ServiceSpec) -> ServiceSpec {
     }
     let template = &mut spec.task_template;
     template.runtime = "container".to_owned();
-    if let Some(container) = &mut template.container_spec {
-        if container.isolation.is_empty() {
-            container.isolation = "default".to_owned();
-        }
+    if let Some(container) = &mut template.container_spec
+        && container.isolation.is_empty()
+    {
+        container.isolation = "default".to_owned();
     }
     if let Some(restart) = &mut template.restart_policy {
         restart.max_attempts.get_or_insert(0);

@@ -116,7 +116,8 @@ async fn lists_are_filtered() {
     world.network(&with(overlay("front"), "/Labels", json!({"a": "1"}))).await;
     world.network(&overlay("back")).await;
     world.post("/services/create", &on("web", &["back"])).await;
-    let cases: [(&[(&str, &str)], &[&str]); 9] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let cases: [Case; 9] = [
         (&[], &["back", "front"]),
         (&[("name", "ron")], &["front"]),
         (&[("name", "^back$")], &["back"]),
