@@ -80,7 +80,7 @@ struct Bench {
 impl Bench {
     /// A session of a worker of this cluster.
     fn new(cluster: &FakeCluster, managers: Vec<RemoteManager>, own: Vec<String>) -> Self {
-        let node_id = NodeId::from_random([1; 16]);
+        let node_id = own_node();
         let key = NodeKey::generate().expect("a key");
         let subject = NodeSubject { node_id: node_id.as_str(), role: Role::Worker, cluster_id: cluster.shared.cluster_id.as_str() };
         let csr = key.csr_pem().expect("a request");
@@ -110,6 +110,11 @@ impl Bench {
         };
         Self { tasks, managers, description, orders, state, stop, session: tokio::spawn(session.run()) }
     }
+}
+
+/// The node whose session it is.
+fn own_node() -> NodeId {
+    NodeId::from_random([1; 16])
 }
 
 fn assign(from: Option<u64>, generation: u64) -> FromManager {
@@ -198,7 +203,8 @@ async fn the_next_manager_is_tried_when_one_is_gone_or_silent() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let own = silent.local_addr().expect("is bound").to_string();
     let begun = std::time::Instant::now();
-    let bench = Bench::new(&cluster, vec![cluster.remote()], vec![own]);
+    let managers = vec![cluster.remote(), RemoteManager { node_id: own_node(), addr: own.clone() }];
+    let bench = Bench::new(&cluster, managers, vec![own]);
     let mut peer = cluster.session().await;
     assert!(begun.elapsed() >= Duration::from_secs(4), "the own manager comes first");
     peer.welcome().await;

@@ -16,7 +16,6 @@ use crate::{
     store::Leadership,
 };
 use anyhow::{Context, Result, bail};
-use openraft::ServerState;
 use serde::Deserialize;
 use std::{
     fs,
@@ -371,26 +370,15 @@ async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, raf
 
 /// Serves until a signal, a request to stop, or the end of this node's membership.
 async fn serve_until_stopped(stop: &Notify, raft: &RaftNode) -> Result<u8> {
-    let mut metrics = raft.raft.metrics();
-    let expelled = async {
-        let expelled = metrics.wait_for(|m| {
-            let membership = m.membership_config.membership();
-            let is_out = membership.nodes().next().is_some() && membership.get_node(&raft.raft_id).is_none();
-            // A leader that takes itself out knows first. If it went before the others have it, they would wait for its vote.
-            let is_told = m.state != ServerState::Leader || m.last_applied >= *m.membership_config.log_id();
-            is_out && is_told
-        });
-        expelled.await.map(|_| ())
-    };
     tokio::select! {
         stopped = wait_for_stop(stop) => stopped.map(|()| 0),
         () = raft.forgotten() => {
-            tracing::info!("this node was taken out of the managers while it could not be reached");
+            tracing::info!("this node was taken out of the managers");
             Ok(EXIT_NO_MEMBER)
         }
         reason = raft.failed() => bail!("consensus cannot go on: {reason}"),
-        expelled = expelled => {
-            expelled.context("consensus stopped")?;
+        expelled = raft.expelled() => {
+            expelled?;
             tracing::info!("this node is no manager any more");
             Ok(EXIT_NO_MEMBER)
         }

@@ -152,6 +152,7 @@ fn table(rooms: &Rooms) -> Vec<Route> {
         route("/raft/read-index", Allow::ManagerOnly, post(raft_routes::read_index).with_state(raft.clone())),
         route("/raft/hello", Allow::ManagerOnly, post(raft_routes::hello).with_state(raft.clone())),
         route("/raft/is-member", Allow::ManagerOnly, post(raft_routes::is_member).with_state(raft.clone())),
+        route("/raft/taken-out", Allow::ManagerOnly, post(raft_routes::taken_out).with_state(raft.clone())),
         route("/raft/join", Allow::ManagerOnly, post(raft_routes::join).with_state(raft.clone())),
         route("/raft/leave", Allow::ManagerOnly, post(raft_routes::leave).with_state(raft)),
     ]

@@ -217,7 +217,10 @@ impl Store {
 /// A log of one manager without Raft, for tests of the rooms above.
 pub mod testing {
     use super::{Batch, Leadership, Log, LogFuture, Peer, ProposeError, Publisher, ReadError, State, Store, Version};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
     use tokio::sync::watch;
 
     /// Applies batches at once and in order.
@@ -225,16 +228,27 @@ pub mod testing {
         state: Mutex<State>,
         publisher: Publisher,
         peers: Mutex<Vec<Peer>>,
+        reads_wait: AtomicBool,
     }
 
     impl LocalLog {
         /// A store over a fresh log that leads.
         #[must_use]
         pub fn store(state: State) -> (Store, Arc<Self>, watch::Sender<Leadership>) {
-            let log = Arc::new(Self { state: Mutex::new(state.clone()), publisher: Publisher::new(state), peers: Mutex::default() });
+            let log = Arc::new(Self {
+                state: Mutex::new(state.clone()),
+                publisher: Publisher::new(state),
+                peers: Mutex::default(),
+                reads_wait: AtomicBool::new(false),
+            });
             let leadership = watch::Sender::new(Leadership::Own { term: 1 });
             let store = Store::new(&log.publisher, leadership.subscribe(), Arc::clone(&log) as Arc<dyn Log>);
             (store, log, leadership)
+        }
+
+        /// Whether linearizable reads wait for ever from now on, as they do for long where no leader is known.
+        pub fn let_reads_wait(&self, wait: bool) {
+            self.reads_wait.store(wait, Ordering::Relaxed);
         }
 
         /// Sets what [`Store::peers`] answers.
@@ -256,7 +270,12 @@ pub mod testing {
         }
 
         fn read_index(&self) -> LogFuture<'_, Result<u64, ReadError>> {
-            Box::pin(async move { Ok(self.state.lock().expect("no test panics while holding it").applied()) })
+            Box::pin(async move {
+                if self.reads_wait.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(self.state.lock().expect("no test panics while holding it").applied())
+            })
         }
 
         fn peers(&self) -> Vec<Peer> {

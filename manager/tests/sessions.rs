@@ -40,6 +40,7 @@ impl LeaderLink for Loop {
 
 struct World {
     store: Store,
+    log: Arc<LocalLog>,
     dispatcher: Dispatcher,
     leadership: watch::Sender<Leadership>,
     certificates_last: Duration,
@@ -87,7 +88,7 @@ fn task(n: u8, on: NodeId) -> Task {
 }
 
 async fn world() -> World {
-    let (store, _, leadership) = LocalLog::store(State::default());
+    let (store, log, leadership) = LocalLog::store(State::default());
     let swarm = Swarm {
         id: ClusterId::from_random([7; 16]),
         version: Version::default(),
@@ -116,7 +117,7 @@ async fn world() -> World {
     let timing = Timing { period: Some(Duration::from_millis(400)) };
     let dispatcher = Dispatcher::start(store.clone(), Arc::clone(&link) as Arc<_>, timing);
     assert!(link.0.set(dispatcher.clone()).is_ok());
-    World { store, dispatcher, leadership, certificates_last: Duration::from_secs(3600) }
+    World { store, log, dispatcher, leadership, certificates_last: Duration::from_secs(3600) }
 }
 
 struct Agent {
@@ -527,4 +528,27 @@ async fn a_container_of_its_own_gets_an_address_until_it_goes() {
     world.dispatcher.detach(node(1), DetachRequest::AllBut(vec![])).await.expect("is noted");
     assert!(world.store.state().task(task).is_none());
     assert_eq!(world.store.state().tasks().count(), 3, "tasks of services and other nodes' containers stay");
+}
+
+#[tokio::test]
+async fn a_manager_without_a_leader_keeps_nobody_waiting() {
+    let world = world().await;
+    world.leadership.send_replace(Leadership::None);
+    world.log.let_reads_wait(true);
+    let elsewhere = async || {
+        let begun = tokio::time::Instant::now();
+        let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+        let answer = agent.hear().await;
+        assert!(matches!(answer, FromManager::Close(CloseReason::Elsewhere(_))), "{answer:?}");
+        begun.elapsed()
+    };
+    // An election may be under way.
+    let first = elsewhere().await;
+    assert!(first > Duration::from_millis(500) && first < Duration::from_secs(3), "{first:?}");
+    let second = elsewhere().await;
+    assert!(second < Duration::from_millis(500), "{second:?}");
+    world.log.let_reads_wait(false);
+    world.leadership.send_replace(Leadership::Own { term: 2 });
+    let mut agent = Agent::connect(&world, node(1), node(1), 0).await;
+    assert!(matches!(agent.hear().await, FromManager::Welcome { .. }));
 }

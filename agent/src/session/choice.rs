@@ -1,7 +1,7 @@
 //! Whom to try next, and after what pause. Pure: randomness is an argument.
 
 use std::time::Duration;
-use swarm_types::RemoteManager;
+use swarm_types::{NodeId, RemoteManager};
 
 /// The back-off grows from the first of these to the second. Docker's numbers.
 const PAUSE_STEP: Duration = Duration::from_millis(100);
@@ -26,13 +26,28 @@ impl Backoff {
     }
 }
 
-/// The addresses to try, in order: this host's own manager, then the others in random order. The one that was just left
-/// comes last. `random` gives a number below its argument.
-pub fn order(own: &[String], managers: &[RemoteManager], left: Option<&str>, mut random: impl FnMut(usize) -> usize) -> Vec<String> {
-    let mut addresses: Vec<String> = own.to_vec();
+/// This host's manager, if it has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    /// This node.
+    pub node_id: NodeId,
+    /// Where its manager can be reached, the best first.
+    pub addrs: &'a [String],
+}
+
+/// The addresses to try, in order: this host's own manager, then the others in random order. The own one comes after them if
+/// the managers are known and it is none of them: it is on its way in, or was taken out and does not know yet. The one that was
+/// just left comes last. `random` gives a number below its argument.
+pub fn order(own: Own<'_>, managers: &[RemoteManager], left: Option<&str>, mut random: impl FnMut(usize) -> usize) -> Vec<String> {
+    let is_one = managers.is_empty() || managers.iter().any(|m| m.node_id == own.node_id);
+    let own = own.addrs;
+    let mut addresses: Vec<String> = if is_one { own.to_vec() } else { Vec::new() };
     let mut others: Vec<&str> = managers.iter().map(|m| m.addr.as_str()).filter(|addr| !own.iter().any(|o| o == addr)).collect();
     while !others.is_empty() {
         addresses.push(others.swap_remove(random(others.len())).to_owned());
+    }
+    if !is_one {
+        addresses.extend_from_slice(own);
     }
     if let Some(at) = left.and_then(|left| addresses.iter().position(|addr| addr == left)) {
         let last = addresses.remove(at);
@@ -44,20 +59,34 @@ pub fn order(own: &[String], managers: &[RemoteManager], left: Option<&str>, mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm_types::NodeId;
 
+    /// Each on a node of its own, the first on node 0.
     fn managers(addrs: &[&str]) -> Vec<RemoteManager> {
-        addrs.iter().map(|addr| RemoteManager { node_id: NodeId::from_random([1; 16]), addr: (*addr).to_owned() }).collect()
+        let manager = |(n, addr): (u8, &&str)| RemoteManager { node_id: node(n), addr: (*addr).to_owned() };
+        (0..).zip(addrs).map(manager).collect()
+    }
+
+    fn node(n: u8) -> NodeId {
+        NodeId::from_random([n; 16])
     }
 
     #[test]
     fn own_manager_first_the_one_just_left_last() {
         let known = managers(&["a:1", "b:1", "c:1"]);
-        let own = ["b:1".to_owned()];
-        assert_eq!(order(&own, &known, None, |_| 0), ["b:1", "a:1", "c:1"]);
-        assert_eq!(order(&own, &known, Some("b:1"), |n| n - 1), ["c:1", "a:1", "b:1"]);
-        assert_eq!(order(&[], &known, Some("z:1"), |_| 0), ["a:1", "c:1", "b:1"]);
-        assert!(order(&[], &[], Some("a:1"), |_| 0).is_empty());
+        let addrs = ["b:1".to_owned()];
+        let (own, none) = (Own { node_id: node(1), addrs: &addrs }, Own { node_id: node(9), addrs: &[] });
+        assert_eq!(order(own, &known, None, |_| 0), ["b:1", "a:1", "c:1"]);
+        assert_eq!(order(own, &known, Some("b:1"), |n| n - 1), ["c:1", "a:1", "b:1"]);
+        assert_eq!(order(none, &known, Some("z:1"), |_| 0), ["a:1", "c:1", "b:1"]);
+        assert_eq!(order(own, &[], None, |_| 0), ["b:1"]);
+        assert!(order(none, &[], Some("a:1"), |_| 0).is_empty());
+    }
+
+    #[test]
+    fn a_manager_that_was_taken_out_is_not_asked_first() {
+        let addrs = ["d:1".to_owned(), "e:1".to_owned()];
+        let own = Own { node_id: node(7), addrs: &addrs };
+        assert_eq!(order(own, &managers(&["a:1", "b:1"]), None, |_| 0), ["a:1", "b:1", "d:1", "e:1"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub struct Session<T> {
     pub dial: Arc<dyn Dial>,
     /// Every manager known.
     pub managers: watch::Receiver<Vec<RemoteManager>>,
-    /// Addresses of this host's own manager, the best first; tried before the others.
+    /// Addresses of this host's own manager, the best first; tried before the others, if it is one of those known.
     pub own: watch::Receiver<Vec<String>>,
     /// What this host is; no session begins before it is known.
     pub description: watch::Receiver<Option<NodeDescription>>,
@@ -116,7 +116,9 @@ impl<T: Tasks> Session<T> {
 
     fn order(&mut self, left: Option<String>) -> Vec<String> {
         let managers = self.managers.borrow_and_update().clone();
-        choice::order(&self.own.borrow(), &managers, left.as_deref(), |bound| rand::random_range(0..bound))
+        let own = self.own.borrow();
+        let own = choice::Own { node_id: self.node_id, addrs: &own };
+        choice::order(own, &managers, left.as_deref(), |bound| rand::random_range(0..bound))
     }
 
     fn tell_end(&self, end: &End) {

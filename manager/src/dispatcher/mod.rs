@@ -187,6 +187,8 @@ pub(crate) struct Inner {
     closed: Mutex<Vec<Closed>>,
     digest_now: Notify,
     leader: leader::LeaderHandle,
+    /// Since when this manager has known no leader.
+    leaderless_since: watch::Sender<Option<Instant>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -220,12 +222,14 @@ impl Dispatcher {
             closed: Mutex::default(),
             digest_now: Notify::new(),
             leader,
+            leaderless_since: watch::Sender::new(Some(Instant::now())),
             stopping: watch::Sender::new(false),
         };
         let dispatcher = Self { inner: Arc::new(inner) };
         tokio::spawn(wake_sessions(Arc::clone(&dispatcher.inner), changes));
         tokio::spawn(tell_places(Arc::clone(&dispatcher.inner)));
         tokio::spawn(send_digests(Arc::clone(&dispatcher.inner)));
+        tokio::spawn(watch_leadership(Arc::clone(&dispatcher.inner)));
         dispatcher
     }
 
@@ -432,6 +436,24 @@ fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
         }
     }
     Some(nodes)
+}
+
+/// Notes since when no leader is known.
+async fn watch_leadership(inner: Arc<Inner>) {
+    let mut leadership = inner.store.leadership();
+    loop {
+        let led = *leadership.borrow_and_update() != Leadership::None;
+        inner.leaderless_since.send_if_modified(|since| {
+            let changed = since.is_none() != led;
+            if changed {
+                *since = (!led).then(Instant::now);
+            }
+            changed
+        });
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Keeps the leader informed of who is connected here.

@@ -157,6 +157,13 @@ async fn commit(store: Store, writes: Vec<NodeWrite>) -> bool {
 /// The outcome for nodes that exist, and the nodes that do not.
 async fn propose(store: &Store, writes: &[NodeWrite]) -> (LeaderAnswer, BTreeSet<NodeId>) {
     let mut gone = BTreeSet::new();
+    // A leader that has lost the others does not know it at once, and what it wrote then would be stored when they are back: nodes
+    // would be down that had nobody to speak to.
+    if writes.iter().any(|write| matches!(write.wish, Wish::Down(_)))
+        && let Err(error) = store.linearizable().await
+    {
+        return (LeaderAnswer::Failed(error.to_string()), gone);
+    }
     for _ in 0..TRIES_MAX {
         let (state, at) = (store.state(), now());
         let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();

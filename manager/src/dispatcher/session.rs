@@ -20,6 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A manager that does not catch up with what the agent knows by then sends it elsewhere.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// An agent is not kept waiting for a leader that has been missing for this time: about as long as an election takes. Another
+/// manager may have one, and the agent has only the short grace of a broken session to find it.
+const ELECTION: Duration = Duration::from_secs(1);
 /// Frames that may wait for a slow agent; when it does not read for [`SEND_TIMEOUT`], the session ends.
 const FRAMES_WAITING_MAX: usize = 16;
 /// See [`FRAMES_WAITING_MAX`].
@@ -124,12 +127,29 @@ impl Session {
             }
             Ok(state)
         };
-        let state = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable).await;
+        let state = tokio::select! {
+            state = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable) => state,
+            () = self.no_leader() => return Err(elsewhere("this manager knows no leader")),
+        };
         let state = state.map_err(|_| elsewhere("this manager is behind what the node knows"))??;
         if state.node(hello.node_id).is_none() {
             return Err(End::Close(CloseReason::Removed));
         }
         Ok(())
+    }
+
+    /// Ends when no leader has been known for [`ELECTION`].
+    async fn no_leader(&self) {
+        let mut missing = self.inner.leaderless_since.subscribe();
+        loop {
+            let since = *missing.borrow_and_update();
+            // Both are cancel-safe. Without its sender the dispatcher is gone, and this session with it.
+            tokio::select! {
+                Ok(()) = missing.changed() => {}
+                () = tokio::time::sleep_until(since.unwrap_or_else(Instant::now) + ELECTION), if since.is_some() => return,
+                else => std::future::pending().await,
+            }
+        }
     }
 
     async fn register(&self, hello: &Hello, session_id: SessionId, from: SocketAddr) -> Result<(), End> {

@@ -30,6 +30,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a look at which something could not be done.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// A member that was taken out may take this long to hear of it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tries at recording a manager's address in its node when other writes get in between.
 const RECORD_TRIES_MAX: usize = 10;
 
@@ -230,7 +232,22 @@ impl Membership {
                 all_done = false;
             }
         }
-        all_done
+        all_done && self.settle_voters().await
+    }
+
+    /// Finishes a change of the voters that an earlier leader, or one without a majority for a while, left half done. Whoever is
+    /// to go was taken out by a step: who is left among the old ones and the new ones is to stay. Whether nothing is half done.
+    async fn settle_voters(&self) -> bool {
+        let _turn = self.one_at_a_time.lock().await;
+        let Some(voters) = self.node.half_changed_voters() else { return true };
+        tracing::info!(?voters, "finishing a change of the managers that was left half done");
+        match self.change(ChangeMembers::ReplaceAllVoters(voters), false).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = crate::chain(&error), "could not finish a change of the managers yet");
+                false
+            }
+        }
     }
 
     async fn take_step(&self, step: &Step) -> Result<(), MembershipError> {
@@ -243,13 +260,28 @@ impl Membership {
             Step::Promote(node) => self.record(*node, now, |node| node.role = Role::Manager).await,
             Step::Demote(node) => self.record(*node, now, demote).await,
             Step::TakeOut { node, ids } => {
-                check_rest(&self.store.peers(), ids)?;
+                let peers = self.store.peers();
+                check_rest(&peers, ids)?;
                 self.remove(ids.clone()).await?;
+                peers.into_iter().filter(|p| ids.contains(&p.raft_id)).for_each(|p| self.tell_taken_out(p));
                 // One that took itself out can record nothing any more; the next leader does.
                 let is_manager = self.store.state().node(*node).is_some_and(|n| n.role == Role::Manager);
                 if is_manager && !ids.contains(&self.node.raft_id) { self.record(*node, now, demote).await } else { Ok(()) }
             }
         }
+    }
+
+    /// Tells a member of its end, beside: it may be gone, and one that does not hear of it asks by itself.
+    fn tell_taken_out(&self, peer: Peer) {
+        let peers = Arc::clone(&self.node.peers);
+        tokio::spawn(async move {
+            let told = peers.call::<_, ()>(&peer.addr, "/raft/taken-out", &peer.raft_id);
+            match tokio::time::timeout(TELL_TIMEOUT, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a manager could not be told that it was taken out"),
+                Err(_) => tracing::debug!(addr = peer.addr, "a manager could not be told in time that it was taken out"),
+            }
+        });
     }
 
     fn require_leadership(&self) -> Result<(), MembershipError> {

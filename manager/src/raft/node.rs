@@ -3,16 +3,24 @@
 use super::{Member, Raft, TypeConfig, network::Network, proposer::Proposer, state_machine::LoadError, state_machine::StateMachine};
 use crate::{
     blocking,
-    peer::Peers,
+    peer::{PeerError, Peers},
     store::{Leadership, Log, LogFuture, Peer, ProposeError, Publisher, ReadError, Store},
 };
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use http::StatusCode;
 use openraft::{Config, RaftMetrics, ServerState, SnapshotPolicy, error::CheckIsLeaderError, error::RaftError};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use swarm_raftlog::{Keys, LogError, LogStatus, RaftLog, SnapshotError, SnapshotStore};
 use swarm_state::Batch;
 use swarm_types::{RemoteManager, Version};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A proposal or a linearizable read that no majority confirms fails after this time.
 pub const QUORUM_TIMEOUT: Duration = Duration::from_secs(8);
@@ -20,8 +28,8 @@ pub const QUORUM_TIMEOUT: Duration = Duration::from_secs(8);
 const QUORUM_LOST_AFTER_MS: u64 = 3_000;
 /// A learner that lags by no more entries than this is made a voter.
 const CATCH_UP_LAG_MAX: u64 = 100;
-/// A member that has known no leader for this time asks whether it still is one. Longer than any election takes.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+/// A member that has known no leader for this time asks whether it still is one. Longer than an election takes.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3);
 /// A manager without contact to its leader asks for the read index again after this pause.
 const READ_INDEX_RETRY: Duration = Duration::from_millis(100);
 
@@ -83,6 +91,8 @@ pub struct RaftNode {
     pub peers: Arc<Peers>,
     store: Store,
     log_status: watch::Receiver<LogStatus>,
+    /// Somebody says that this member was taken out.
+    told_out: Arc<Notify>,
 }
 
 impl RaftNode {
@@ -134,8 +144,9 @@ impl RaftNode {
         let config = config.validate().map_err(|e| OpenError::Raft(e.to_string()))?;
         let network = Network { raft_id, peers: Arc::clone(&peers) };
         let raft = Raft::new(raft_id, Arc::new(config), network, log, machine).await.map_err(|e| OpenError::Raft(e.to_string()))?;
-        let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers));
-        Ok(Self { raft, raft_id, peers, store, log_status })
+        let told_out = Arc::new(Notify::new());
+        let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers), Arc::clone(&told_out));
+        Ok(Self { raft, raft_id, peers, store, log_status, told_out })
     }
 
     /// The replicated state.
@@ -167,46 +178,102 @@ impl RaftNode {
     /// group's past, it meets memberships without itself.
     pub async fn until_member(&self) -> Result<(), OpenError> {
         let mut metrics = self.raft.metrics();
-        let known = metrics.wait_for(|m| {
-            let membership = &m.membership_config;
-            membership.membership().get_node(&self.raft_id).is_some() && m.last_applied >= *membership.log_id()
-        });
+        let known = metrics.wait_for(|m| m.membership_config.membership().get_node(&self.raft_id).is_some() && is_settled(m));
         known.await.map(|_| ()).map_err(|_| OpenError::Raft("consensus stopped".into()))
     }
 
-    /// Ends when the group, as its leader says, has no member of this id any more. A member that was taken out while it could
-    /// not be reached is told by nobody, so it asks whenever it has known no leader for a while.
+    /// Somebody says that this member was taken out of the group. It does not believe that, but asks the leader at once.
+    pub fn told_out(&self) {
+        self.told_out.notify_one();
+    }
+
+    /// Ends when the group, as its leader says, has no member of this id any more. The log does not tell a member of its end,
+    /// since nobody sends it the entry that takes it out: it asks when it begins, when it is told to, and whenever it has known no
+    /// leader for a while.
     pub async fn forgotten(&self) {
-        let mut leadership = self.store.leadership();
-        loop {
-            let led = tokio::time::timeout(FORGOTTEN_AFTER, leadership.wait_for(|l| *l != Leadership::None)).await;
-            match led.map(|led| led.map(|_| ())) {
-                Ok(Ok(())) => {
-                    // Until there is none again. With consensus gone there is nothing to ask for.
-                    if leadership.wait_for(|l| *l == Leadership::None).await.is_err() {
-                        return std::future::pending().await;
-                    }
-                }
-                Ok(Err(_)) => return std::future::pending().await,
-                Err(_) => {
-                    if self.is_forgotten().await {
-                        return;
-                    }
-                }
+        while !self.is_forgotten().await {
+            // Both are cancel-safe.
+            tokio::select! {
+                () = self.leaderless() => {}
+                () = self.told_out.notified() => {}
             }
         }
     }
 
+    /// Ends when no leader was known for [`FORGOTTEN_AFTER`]; never when consensus stops, because there is nothing to ask for.
+    async fn leaderless(&self) {
+        let mut leadership = self.store.leadership();
+        loop {
+            if leadership.wait_for(|l| *l == Leadership::None).await.is_err() {
+                return std::future::pending().await;
+            }
+            match tokio::time::timeout(FORGOTTEN_AFTER, leadership.wait_for(|l| *l != Leadership::None)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Asks all others at a time, since only the one that leads can tell.
     async fn is_forgotten(&self) -> bool {
-        for peer in self.store.peers().into_iter().filter(|p| p.raft_id != self.raft_id) {
-            let asked = self.peers.call::<_, bool>(&peer.addr, "/raft/is-member", &self.raft_id);
+        let ask = |addr: String| async move {
+            let asked = self.peers.call::<_, bool>(&addr, "/raft/is-member", &self.raft_id);
             match tokio::time::timeout(QUORUM_TIMEOUT, asked).await {
-                Ok(Ok(is_member)) => return !is_member,
+                Ok(Ok(is_member)) => return Some(is_member),
                 Ok(Err(error)) => tracing::debug!(%error, "a manager does not say whether this one is a member"),
-                Err(_) => tracing::debug!(addr = peer.addr, "a manager did not say in time whether this one is a member"),
+                Err(_) => tracing::debug!(addr, "a manager did not say in time whether this one is a member"),
+            }
+            None
+        };
+        let others = self.store.peers().into_iter().filter(|p| p.raft_id != self.raft_id);
+        let mut answers: FuturesUnordered<_> = others.map(|p| ask(p.addr)).collect();
+        while let Some(answer) = answers.next().await {
+            if let Some(is_member) = answer {
+                return !is_member;
             }
         }
         false
+    }
+
+    /// Whether the group has a member of this id, as its leader knows for good: a membership that is not committed yet does not
+    /// count, since another leader may not have it.
+    ///
+    /// # Errors
+    /// [`ReadError::NoLeader`] when this manager does not lead, or no majority confirms in time that it does.
+    pub async fn has_member(&self, raft_id: u64) -> Result<bool, ReadError> {
+        let known = async {
+            let index = leader_read_index(&self.raft).await?;
+            let mut metrics = self.raft.metrics();
+            let settled = metrics.wait_for(|m| m.last_applied.is_some_and(|l| l.index >= index) && is_settled(m)).await;
+            let metrics = settled.map_err(|_| ReadError::Closed("consensus stopped".into()))?;
+            Ok(metrics.membership_config.membership().get_node(&raft_id).is_some())
+        };
+        tokio::time::timeout(QUORUM_TIMEOUT, known).await.unwrap_or(Err(ReadError::NoLeader))
+    }
+
+    /// The ids of all voters while a change of theirs is half done: until it is finished, a majority of the old ones and one of
+    /// the new ones are needed for everything.
+    #[must_use]
+    pub fn half_changed_voters(&self) -> Option<BTreeSet<u64>> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        (membership.get_joint_config().len() > 1).then(|| membership.voter_ids().collect())
+    }
+
+    /// Ends when this member knows by its log, for good, that it is none. With whoever took itself out it is so: it led until
+    /// then. Had it gone before the others have the entry too, they would wait for its vote.
+    ///
+    /// # Errors
+    /// When consensus stops.
+    pub async fn expelled(&self) -> Result<(), OpenError> {
+        let mut metrics = self.raft.metrics();
+        let expelled = metrics.wait_for(|m| {
+            let membership = m.membership_config.membership();
+            membership.nodes().next().is_some() && membership.get_node(&self.raft_id).is_none() && is_settled(m)
+        });
+        expelled.await.map(|_| ()).map_err(|_| OpenError::Raft("consensus stopped".into()))
     }
 
     /// Ends when the member cannot go on: its log failed, or consensus stopped by itself. With the reason.
@@ -233,11 +300,16 @@ impl RaftNode {
     }
 }
 
-fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers>) -> Store {
+/// Whether the newest membership that a member knows is committed.
+fn is_settled(metrics: &RaftMetrics<u64, Member>) -> bool {
+    metrics.last_applied >= *metrics.membership_config.log_id()
+}
+
+fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers>, told_out: Arc<Notify>) -> Store {
     let leadership = watch::Sender::new(Leadership::None);
     let receiver = leadership.subscribe();
     tokio::spawn(watch_leadership(raft.clone(), raft_id, leadership));
-    let log = RaftBackedLog { proposer: Proposer::start(raft.clone()), raft: raft.clone(), raft_id, peers };
+    let log = RaftBackedLog { proposer: Proposer::start(raft.clone()), raft: raft.clone(), raft_id, peers, told_out };
     Store::new(publisher, receiver, Arc::new(log))
 }
 
@@ -288,6 +360,8 @@ fn leadership_of(metrics: &RaftMetrics<u64, Member>, raft_id: u64) -> Leadership
                 Leadership::None
             }
         }
+        // Who is out is led by nobody, and hears of no other leader any more.
+        Some(_) if metrics.membership_config.membership().get_node(&raft_id).is_none() => Leadership::None,
         Some(id) => match metrics.membership_config.membership().get_node(&id) {
             Some(member) => Leadership::Other(RemoteManager { node_id: member.node_id, addr: member.addr.clone() }),
             None => Leadership::None,
@@ -301,11 +375,16 @@ struct RaftBackedLog {
     raft_id: u64,
     proposer: Proposer,
     peers: Arc<Peers>,
+    told_out: Arc<Notify>,
 }
 
 /// Body of `POST /raft/read-index`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ReadIndexRequest {}
+pub struct ReadIndexRequest {
+    /// The member that asks. One that is none hears so, since it waits in vain for what it reads.
+    #[serde(default)]
+    pub raft_id: Option<u64>,
+}
 
 impl RaftBackedLog {
     async fn read_index_once(&self) -> Result<u64, ReadError> {
@@ -317,14 +396,21 @@ impl RaftBackedLog {
         let Leadership::Other(leader) = leader else { return Err(ReadError::NoLeader) };
         let mut metrics = self.raft.metrics();
         let asked = metrics.borrow().current_leader;
+        let request = ReadIndexRequest { raft_id: Some(self.raft_id) };
         let answer = tokio::select! {
-            answer = self.peers.call::<_, u64>(&leader.addr, "/raft/read-index", &ReadIndexRequest {}) => answer,
+            answer = self.peers.call::<_, u64>(&leader.addr, "/raft/read-index", &request) => answer,
             // A leader that fell silent is replaced long before its connection breaks.
             _ = metrics.wait_for(|m| m.current_leader != asked) => return Err(ReadError::NoLeader),
         };
         answer.map_err(|error| {
             tracing::debug!(%error, "the leader gave no read index");
-            ReadError::NoLeader
+            match error {
+                PeerError::Status { status: StatusCode::GONE, message, .. } => {
+                    self.told_out.notify_one();
+                    ReadError::Closed(message)
+                }
+                _ => ReadError::NoLeader,
+            }
         })
     }
 }

@@ -87,12 +87,16 @@ pub async fn snapshot(
 /// `POST /raft/read-index`
 ///
 /// # Errors
-/// 503 when this manager does not lead.
+/// 503 when this manager does not lead; 410 for whoever is no member of its group.
 pub async fn read_index(
     Held(held): Held<RaftRoutes>,
-    Msgpack(ReadIndexRequest {}): Msgpack<ReadIndexRequest>,
+    Msgpack(ReadIndexRequest { raft_id }): Msgpack<ReadIndexRequest>,
 ) -> Result<Msgpack<u64>, CallError> {
     let index = leader_read_index(&held.node.raft).await;
+    let is_out = |id: u64| held.node.store().peers().iter().all(|peer| peer.raft_id != id);
+    if index.is_ok() && raft_id.is_some_and(is_out) {
+        return Err(CallError::new(StatusCode::GONE, "this manager was taken out of the group"));
+    }
     index.map(Msgpack).map_err(|e| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))
 }
 
@@ -106,10 +110,16 @@ pub async fn hello(Held(held): Held<RaftRoutes>, Msgpack(()): Msgpack<()>) -> Ms
 /// # Errors
 /// 503 when this manager does not lead, or no majority confirms that it does.
 pub async fn is_member(Held(held): Held<RaftRoutes>, Msgpack(raft_id): Msgpack<u64>) -> Result<Msgpack<bool>, CallError> {
-    let index = leader_read_index(&held.node.raft).await;
-    let unknown = |e: &dyn std::fmt::Display| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string());
-    held.node.store().applied(index.map_err(|e| unknown(&e))?).await.map_err(|e| unknown(&e))?;
-    Ok(Msgpack(held.node.store().peers().iter().any(|peer| peer.raft_id == raft_id)))
+    let known = held.node.has_member(raft_id).await;
+    known.map(Msgpack).map_err(|e| CallError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))
+}
+
+/// `POST /raft/taken-out`: the member of this id was taken out of the group; if that is this one, it asks whether it is so.
+pub async fn taken_out(Held(held): Held<RaftRoutes>, Msgpack(raft_id): Msgpack<u64>) -> Msgpack<()> {
+    if raft_id == held.node.raft_id {
+        held.node.told_out();
+    }
+    Msgpack(())
 }
 
 /// `POST /raft/join`: a node with a manager's certificate asks for itself. Answers with the address it was recorded at.

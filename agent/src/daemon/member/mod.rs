@@ -66,6 +66,8 @@ pub(crate) struct Member {
     has_left_over: bool,
     /// The state of a former manager is still to be removed; none is started on it.
     is_unwiped: bool,
+    /// The certificate that was looked at last.
+    chain: String,
     task_defaults: TaskDefaults,
     renewal: JoinHandle<()>,
     session: Option<(JoinHandle<()>, CancellationToken)>,
@@ -94,6 +96,7 @@ impl Member {
     ) -> Self {
         let certificates = CertStore::new(&host.paths.state_dir);
         let has_left_over = role_of(stored.credentials.identity().role) == Role::Worker;
+        let chain = stored.credentials.chain_pem().to_owned();
         let identity = Arc::new(LiveIdentity::new(stored.credentials));
         let (roots, roots_news) = watch::channel(stored.roots);
         let roots = Arc::new(roots);
@@ -139,6 +142,7 @@ impl Member {
             awaits_role: false,
             has_left_over,
             is_unwiped: false,
+            chain,
             task_defaults: TaskDefaults::default(),
             renewal: tokio::spawn(renewal.run()),
             session: None,
@@ -165,7 +169,8 @@ impl Member {
             Ok(()) = news.orders.changed() => {}
             Ok(()) = news.session.changed() => {}
             Ok(()) = news.renewal.changed() => {}
-            Ok(()) = news.worker.changed() => {}
+            // Still news for whoever looks at them.
+            Ok(()) = news.worker.changed() => news.worker.mark_changed(),
             Ok(()) = news.description.changed() => {}
             Ok(()) = news.roots.changed() => {}
             () = manager => {}
@@ -348,16 +353,15 @@ impl Member {
     }
 
     async fn take_renewal(&mut self) {
-        let has_changed = self.news.renewal.has_changed().unwrap_or(false);
-        let state = self.news.renewal.borrow_and_update().clone();
-        if !has_changed {
+        // By the certificate itself: whoever waited for the news has taken note of them already.
+        let current = self.identity.current();
+        if current.chain_pem() == self.chain {
             return;
         }
-        if let RenewalState::Renewed { .. } = state {
-            self.awaits_role = false;
-            if self.manager.is_some() {
-                supervisor::certificates_changed(&self.host.paths.manager_socket).await;
-            }
+        current.chain_pem().clone_into(&mut self.chain);
+        self.awaits_role = false;
+        if self.manager.is_some() {
+            supervisor::certificates_changed(&self.host.paths.manager_socket).await;
         }
     }
 
@@ -400,6 +404,8 @@ impl Member {
     async fn tell_description(&mut self) {
         let base = self.news.description.borrow_and_update().clone();
         let roots = self.news.roots.borrow_and_update().clone();
+        let is_other_worker = self.news.worker.has_changed().unwrap_or(false);
+        self.news.worker.mark_unchanged();
         let Some(mut description) = base else { return };
         match roots.tls_info_of(self.identity.current().chain()) {
             Ok(info) => {
@@ -419,7 +425,7 @@ impl Member {
             is_new
         });
         // A worker that was just opened has to be told too.
-        if is_new || self.news.worker.has_changed().unwrap_or(false) {
+        if is_new || is_other_worker {
             self.tell_worker().await;
         }
     }
