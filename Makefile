@@ -1,5 +1,5 @@
 # Every recipe is one line; what there is to know is in scripts/ and in crates/xtask.
-.PHONY: help setup build test bench demo demo-down check fix
+.PHONY: help setup build test bench chaos demo demo-down check fix
 
 help: ## Tell what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ test: setup ## Set up, build and run all tests, those on real clusters too
 
 bench: setup ## Measure beside Docker Swarm and etcd; ROW=writes for one row, ROW=list names them
 	@sh scripts/bench.sh $(ROW)
+
+chaos: setup ## Break five hosts at random under writers and check that nothing is lost; MINUTES=15 SEED=…
+	@sh scripts/chaos.sh "$(MINUTES)" "$(SEED)"
 
 demo: setup ## Start a swarm on this machine with a web service in it
 	@sh scripts/demo.sh

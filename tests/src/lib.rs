@@ -4,6 +4,7 @@
 //! bed takes longer than most checks. Nothing here knows the product from within: what is checked is what a user, a
 //! Docker client, openssl or dockerd would see.
 
+pub mod chaos;
 pub mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
