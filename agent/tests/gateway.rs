@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use support::{
-    bench::{Bench, fake_manager},
+    bench::{Bench, CountingManager, fake_manager},
     raw::{Raw, call, message},
     until,
 };
@@ -203,6 +203,43 @@ async fn cluster_calls_go_to_the_local_manager() {
     assert_eq!(bench.get("/nodes").await.0, 201);
     let seen = asked.lock().expect("not poisoned").clone();
     assert_eq!(seen, ["POST /services/create?x=1 1.44 abc 2", "GET /nodes 1.56 - 0"]);
+}
+
+#[tokio::test]
+async fn calls_share_a_connection_to_the_manager_and_outlive_its_restarts() {
+    let bench = Bench::new().await;
+    bench.node.set(NodeView { state: LocalNodeState::Active, manager: ManagerView::Ready, ..NodeView::default() });
+    let first = CountingManager::start(&bench);
+    for _ in 0..5 {
+        assert_eq!(bench.post("/services/create", "{}").await.0, 201);
+        assert_eq!(bench.get("/nodes").await.0, 201);
+    }
+    assert_eq!(first.counts(), (1, 10));
+    // Calls at the same time need a connection each; those are kept too.
+    for _ in 0..3 {
+        let calls = (0..4).map(|_| bench.get("/tasks/hold"));
+        futures_util::future::join_all(calls).await.iter().for_each(|answer| assert_eq!(answer.0, 201));
+    }
+    assert_eq!(first.counts(), (4, 22));
+    first.stop().await;
+    let second = CountingManager::start(&bench);
+    assert_eq!(bench.post("/services/create", "{}").await.0, 201);
+    assert_eq!(second.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_write_under_way_when_the_manager_dies_is_not_repeated_and_a_read_is() {
+    let bench = Bench::new().await;
+    bench.node.set(NodeView { state: LocalNodeState::Active, manager: ManagerView::Ready, ..NodeView::default() });
+    let manager = CountingManager::start(&bench);
+    assert_eq!(bench.get("/nodes").await.0, 201);
+    let (status, body) = bench.post("/services/break", "{}").await;
+    assert_eq!(status, 500);
+    assert!(message(&body).starts_with("the manager of this node broke off"), "{body}");
+    assert_eq!(manager.counts(), (1, 2), "the write came once");
+    assert_eq!(bench.get("/nodes").await.0, 201);
+    assert_eq!(bench.get("/services/break").await.0, 500, "each time it is asked, the connection breaks");
+    assert_eq!(manager.counts(), (3, 5), "the read came twice");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Gateway {
             .header(MANAGER_VERSION, HeaderValue::try_from(version).expect("digits and a dot are a header value"))
             .body(Empty::<Bytes>::new())
             .expect("the parts are valid");
-        match backend::send(&self.manager, request).await {
+        match backend::send(self.manager.endpoint(), request).await {
             Ok(mut answer) => {
                 proxy::keep_end_to_end(answer.headers_mut(), false);
                 Ok(Some(answer))

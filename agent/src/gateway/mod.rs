@@ -3,8 +3,9 @@
 //! What is about this host's membership it asks the node loop, what is about the cluster it passes to the local manager,
 //! and everything else to dockerd, untouched: bodies stream, upgraded connections are joined, each half can end alone.
 //!
-//! What always holds: a request goes to exactly one answerer, over a connection of its own; nothing is buffered except the
-//! small bodies of calls that are answered here; every answer has the headers Docker clients look at.
+//! What always holds: a request goes to exactly one answerer; to dockerd over a connection of its own, to the manager over
+//! one that it has to itself until the answer ended; nothing is buffered except the small bodies of calls that are answered
+//! here; every answer has the headers Docker clients look at.
 
 mod body;
 mod engine;
@@ -12,6 +13,7 @@ mod events;
 mod info;
 pub mod listen;
 mod local;
+mod pool;
 mod proxy;
 mod reply;
 pub mod route;
@@ -30,6 +32,7 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use pool::Pool;
 use reply::Body;
 use route::{Route, route};
 use status::Failure;
@@ -45,7 +48,7 @@ const MANAGER_VERSION: HeaderName = HeaderName::from_static("x-swarm-api-version
 pub struct Gateway {
     engine: Arc<Engine>,
     membership: Arc<dyn Membership>,
-    manager: Endpoint,
+    manager: Pool,
     /// Upgraded connections, which outlive their requests.
     joined: TaskTracker,
 }
@@ -62,7 +65,7 @@ impl Gateway {
     /// The API in front of this engine and this node, with the manager's private socket at `manager_socket`.
     #[must_use]
     pub fn new(engine: Arc<Engine>, membership: Arc<dyn Membership>, manager_socket: PathBuf) -> Self {
-        Self { engine, membership, manager: Endpoint::Unix(manager_socket), joined: TaskTracker::new() }
+        Self { engine, membership, manager: Pool::new(Endpoint::Unix(manager_socket)), joined: TaskTracker::new() }
     }
 
     /// Answers one request.
@@ -114,7 +117,7 @@ impl Gateway {
         let version = HeaderValue::try_from(version).expect("digits and a dot are a header value");
         request.headers_mut().insert(MANAGER_VERSION, version);
         let uri = uri(&format!("{}{}", target.path, target.query))?;
-        let forwarded = proxy::forward(&self.manager, request, uri, &self.joined).await;
+        let forwarded = proxy::forward_kept(&self.manager, request, uri, &self.joined).await;
         let mut response = forwarded.map_err(|error| {
             tracing::warn!(error = %chain(&error), "the local manager does not answer");
             match error {

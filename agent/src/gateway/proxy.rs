@@ -1,6 +1,9 @@
 //! Passing a request on, and what the two sides say after an upgrade.
 
-use super::reply::{self, Body};
+use super::{
+    pool::Pool,
+    reply::{self, Body},
+};
 use crate::backend::{self, BackendError, Endpoint};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt as _;
@@ -33,10 +36,7 @@ pub(crate) async fn forward(
     joined: &TaskTracker,
 ) -> Result<Response<Body>, BackendError> {
     let client = wants_upgrade(request.headers()).then(|| upgrade::on(&mut request));
-    keep_end_to_end(request.headers_mut(), client.is_some());
-    request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("docker"));
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
+    make_ready(&mut request, uri, client.is_some());
     let mut response = backend::send(endpoint, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let server = upgrade::on(&mut response);
@@ -47,6 +47,31 @@ pub(crate) async fn forward(
     }
     keep_end_to_end(response.headers_mut(), false);
     Ok(response.map(|body| body.boxed_unsync()))
+}
+
+/// Passes a request on over a connection that is kept for the next one, unless this one asks for an upgrade.
+///
+/// Dropping the future closes the connection to the backend.
+pub(super) async fn forward_kept(
+    pool: &Pool,
+    mut request: Request<Incoming>,
+    uri: Uri,
+    joined: &TaskTracker,
+) -> Result<Response<Body>, BackendError> {
+    if wants_upgrade(request.headers()) {
+        return forward(pool.endpoint(), request, uri, joined).await;
+    }
+    make_ready(&mut request, uri, false);
+    let mut response = pool.send(request).await?;
+    keep_end_to_end(response.headers_mut(), false);
+    Ok(response)
+}
+
+fn make_ready(request: &mut Request<Incoming>, uri: Uri, is_upgrade: bool) {
+    keep_end_to_end(request.headers_mut(), is_upgrade);
+    request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("docker"));
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_11;
 }
 
 fn wants_upgrade(headers: &HeaderMap) -> bool {

@@ -16,7 +16,7 @@ use swarm_agent::{
     membership::{InitError, JoinError, LeaveError, ManagerStatus, Membership, NodeView, Pending},
 };
 use swarm_types::{InitRequest, JoinRequest, NodeId};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A node whose view the test sets.
 #[derive(Default)]
@@ -119,6 +119,64 @@ pub(crate) fn fake_manager(bench: &Bench) -> Arc<Mutex<Vec<String>>> {
         }
     });
     asked
+}
+
+/// A manager that counts connections and calls, until it is stopped. It answers `/tasks/hold` once four of those wait, and ends
+/// the connection on `/services/break`.
+pub(crate) struct CountingManager {
+    counts: Arc<Mutex<(usize, usize)>>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+    path: PathBuf,
+}
+
+impl CountingManager {
+    pub(crate) fn start(bench: &Bench) -> Self {
+        let path = bench.dir.path().join("manager.sock");
+        let listener = tokio::net::UnixListener::bind(&path).expect("binds");
+        let manager = Self { counts: Arc::default(), stop: CancellationToken::new(), connections: TaskTracker::new(), path };
+        let (counts, stop, connections) = (Arc::clone(&manager.counts), manager.stop.clone(), manager.connections.clone());
+        let held = Arc::new(tokio::sync::Barrier::new(4));
+        let accept = async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counts.lock().expect("not poisoned").0 += 1;
+                let (counts, held) = (Arc::clone(&counts), Arc::clone(&held));
+                let serve = async move {
+                    let service = service_fn(|request: Request<Incoming>| {
+                        counts.lock().expect("not poisoned").1 += 1;
+                        let held = Arc::clone(&held);
+                        async move {
+                            match request.uri().path() {
+                                "/services/break" => return Err(std::io::Error::other("breaks")),
+                                "/tasks/hold" => drop(held.wait().await),
+                                _ => drop(request.into_body().collect().await),
+                            }
+                            let mut response = Response::new(Full::<bytes::Bytes>::from("[]"));
+                            *response.status_mut() = StatusCode::CREATED;
+                            Ok(response)
+                        }
+                    });
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                };
+                connections.spawn(stop.clone().run_until_cancelled_owned(serve));
+            }
+        };
+        manager.connections.spawn(manager.stop.clone().run_until_cancelled_owned(accept));
+        manager
+    }
+
+    /// Connections and calls so far.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        *self.counts.lock().expect("not poisoned")
+    }
+
+    /// Ends it with its connections.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+        std::fs::remove_file(&self.path).expect("was bound");
+    }
 }
 
 pub(crate) async fn managers_answer(request: Request<Incoming>, log: &Mutex<Vec<String>>) -> Response<Full<bytes::Bytes>> {
