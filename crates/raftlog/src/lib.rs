@@ -7,14 +7,15 @@
 //! ```text
 //! <dir>/dek.json      data key; sealed with the key-encryption key when autolock is on
 //! <dir>/log/          sled: entries in chunks, vote, last purged and last committed log id
+//! <dir>/log/journal   the newest changes, until sled itself is synced
 //! <dir>/log.mark      what the database must hold at least
 //! <dir>/snapshots/    one plain file per snapshot, sealed in chunks
 //! ```
 //!
 //! Always true:
 //!
-//! - An entry or a vote is acknowledged after an `fdatasync` of the database file that began after
-//!   it was written. sled's own `flush` is not durable on Linux and is never relied on.
+//! - An entry or a vote is acknowledged after an `fdatasync` of the journal or the database file that
+//!   began after it was written. sled's own `flush` is not durable on Linux and is never relied on.
 //! - One thread writes. Writes happen in the order in which they were handed over, those that wait
 //!   are joined under one sync, and after the first failure nothing is written any more.
 //! - Every record is authenticated together with its kind and index. A record that fails is a named

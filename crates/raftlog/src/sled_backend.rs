@@ -8,11 +8,14 @@
 //! - A segment whose pages were rewritten elsewhere is used again once a later segment is full, which
 //!   sled believes durable by then. So that it is, no more than [`UNSYNCED_BYTES_MAX`] of values
 //!   change between two syncs: with everything sled writes besides, that stays below one segment.
+//! - A small change becomes durable in a [`journal`] of fixed size, at a fraction of what a sync of sled's growing file
+//!   costs; sled is synced every few hundred kilobytes.
 //! - Damaged pages make sled panic. Panics are caught and end the use of this database.
 //! - Damage may also make sled open as it was earlier, without a word. A [`mark`] beside the database
 //!   says what must be there at least.
 
 mod chunks;
+mod journal;
 mod mark;
 
 use std::any::Any;
@@ -29,11 +32,12 @@ use crate::LogError;
 use crate::backend::{Budget, LogBackend, MetaKey, PurgeStep, StoredRecord, StoredRecords};
 use crate::files;
 use chunks::{ReadStep, RecordReader, key};
+use journal::{Journal, Op};
 use mark::{Mark, MarkFile, fingerprint};
 
 /// sled's unit of allocation and reuse. It cannot change for an existing database.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
-/// Value bytes that may change between two syncs.
+/// Value bytes that may change between two syncs of sled itself.
 const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
 /// What a change costs in sled's log besides its value: key, page header, its share of an index.
 const CHANGE_OVERHEAD_BYTES: usize = 64;
@@ -50,6 +54,8 @@ const TRUNCATE_KEYS_PER_STEP: usize = 1024;
 
 /// A single record starts with the number of times it was stored.
 const VERSION_BYTES: usize = 8;
+/// Under this name sled has the number of the last frame of the journal whose changes it holds.
+const FRAME_KEY: &str = "frame";
 
 /// A log in a sled database of its own.
 pub struct SledBackend {
@@ -60,6 +66,8 @@ pub struct SledBackend {
     /// sled panicked: its locks and buffers are in an unknown state.
     broken: AtomicBool,
     marker: Mutex<Marker>,
+    /// `None` only while opening.
+    journal: Mutex<Option<Journal>>,
 }
 
 /// The mark as it is in its file, and as it will be after the next sync.
@@ -99,11 +107,14 @@ impl SledBackend {
             unsynced_bytes: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             marker: Mutex::new(Marker { pending: *marker.written(), file: marker }),
+            journal: Mutex::new(None),
         };
         let database = backend.open_unlocked()?;
         backend.database = Some(database);
+        let journal = backend.replay(&path.join("journal"))?;
         backend.check_mark()?;
-        backend.sync()?;
+        *backend.journal() = Some(journal);
+        backend.checkpoint()?;
         // sled creates its files, and replaces its recovery snapshot on every start, without syncing
         // the folder. Segments the new snapshot calls free must not be used before it is durable.
         sync_files(path)?;
@@ -120,6 +131,91 @@ impl SledBackend {
                     std::thread::sleep(LOCK_RETRY);
                 }
                 opened => return opened,
+            }
+        }
+    }
+
+    /// Carries out what was acknowledged and sled may not have.
+    fn replay(&self, path: &Path) -> Result<Journal, LogError> {
+        let last = self.guard("read a record of", || self.database().meta.get(FRAME_KEY))?;
+        let last = match last.as_deref().map(<[u8; 8]>::try_from) {
+            None => 0,
+            Some(Ok(number)) => u64::from_be_bytes(number),
+            Some(Err(_)) => return Err(self.damaged("read a record of", "the number of a frame is cut short".to_owned())),
+        };
+        let (journal, frames) = Journal::open(path, last)?;
+        for frame in frames {
+            for op in frame.ops {
+                match op {
+                    Op::Append(record) => self.store(&record)?,
+                    Op::Truncate { from } => self.cut(from)?,
+                    Op::Meta { key, value } => self.put(key.name(), &value)?,
+                }
+            }
+            self.put(FRAME_KEY, &frame.number.to_be_bytes())?;
+        }
+        Ok(journal)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        // Nothing panics while holding it.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Journal)) {
+        if let Some(journal) = &mut *self.journal() {
+            note(journal);
+        }
+    }
+
+    /// Syncs sled itself, so that the journal begins anew.
+    fn checkpoint(&self) -> Result<(), LogError> {
+        let database = self.database();
+        self.guard("flush", || database.db.flush())?;
+        sync_blobs(&database.blobs)?;
+        database.file.sync_data().map_err(files::failed("sync", &self.path.join("db")))?;
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
+        self.note(Journal::start_over);
+        Ok(())
+    }
+
+    /// What was written is durable, so it must be there from now on.
+    fn raise_mark(&self) -> Result<(), LogError> {
+        let mut marker = self.marker();
+        let Marker { file, pending } = &mut *marker;
+        // Rare, and what elections depend on. Of the entries' mark the last seconds may be lost.
+        let durable = pending.without_committed() != file.written().without_committed();
+        file.write(pending, durable)
+    }
+
+    fn store(&self, record: &StoredRecord) -> Result<(), LogError> {
+        chunks::split(record).try_for_each(|(key, value)| self.insert(&key, &value))
+    }
+
+    fn put(&self, name: &str, value: &[u8]) -> Result<(), LogError> {
+        self.guard("write a record to", || self.database().meta.insert(name, value))?;
+        self.changed(value.len())
+    }
+
+    fn cut(&self, from: u64) -> Result<(), LogError> {
+        let mut unlinked = None;
+        loop {
+            let keys = self.guard("truncate", || {
+                let range = key(from, 0)..;
+                let newest_first = self.database().log.range(range).keys().rev();
+                newest_first.take(TRUNCATE_KEYS_PER_STEP).collect::<sled::Result<Vec<_>>>()
+            })?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            for found in keys {
+                let (index, chunk_index) = self.parse_key("truncate", &found)?;
+                // The first chunk goes first: without it the record is gone, whatever is left.
+                if chunk_index > 0 && unlinked != Some(index) {
+                    self.remove("truncate", &key(index, 0))?;
+                    unlinked = Some(index);
+                }
+                self.remove("truncate", &found)?;
             }
         }
     }
@@ -232,7 +328,7 @@ impl SledBackend {
         let bytes = value_bytes + CHANGE_OVERHEAD_BYTES;
         let before = self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes >= UNSYNCED_BYTES_MAX {
-            self.sync()?;
+            self.checkpoint()?;
         }
         Ok(())
     }
@@ -260,9 +356,8 @@ impl LogBackend for SledBackend {
 
     fn append(&self, records: &[StoredRecord]) -> Result<(), LogError> {
         for record in records {
-            for (key, value) in chunks::split(record) {
-                self.insert(&key, &value)?;
-            }
+            self.store(record)?;
+            self.note(|journal| journal.note_append(record));
             self.marker().pending.last = Some((record.index, fingerprint(record)));
         }
         Ok(())
@@ -270,26 +365,9 @@ impl LogBackend for SledBackend {
 
     fn truncate(&self, from: u64) -> Result<(), LogError> {
         self.lower_mark(|index| index >= from)?;
-        let mut unlinked = None;
-        loop {
-            let keys = self.guard("truncate", || {
-                let range = key(from, 0)..;
-                let newest_first = self.database().log.range(range).keys().rev();
-                newest_first.take(TRUNCATE_KEYS_PER_STEP).collect::<sled::Result<Vec<_>>>()
-            })?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            for found in keys {
-                let (index, chunk_index) = self.parse_key("truncate", &found)?;
-                // The first chunk goes first: without it the record is gone, whatever is left.
-                if chunk_index > 0 && unlinked != Some(index) {
-                    self.remove("truncate", &key(index, 0))?;
-                    unlinked = Some(index);
-                }
-                self.remove("truncate", &found)?;
-            }
-        }
+        self.cut(from)?;
+        self.note(|journal| journal.note_truncate(from));
+        Ok(())
     }
 
     fn purge(&self, upto: u64) -> Result<PurgeStep, LogError> {
@@ -338,9 +416,10 @@ impl LogBackend for SledBackend {
         let version = self.marker().pending.versions[key as usize] + 1;
         let mut value = version.to_be_bytes().to_vec();
         value.extend_from_slice(bytes);
-        self.guard("write a record to", || self.database().meta.insert(key.name(), value.as_slice()))?;
+        self.put(key.name(), &value)?;
+        self.note(|journal| journal.note_meta(key, &value));
         self.marker().pending.versions[key as usize] = version;
-        self.changed(value.len())
+        Ok(())
     }
 
     fn get_meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, LogError> {
@@ -348,17 +427,18 @@ impl LogBackend for SledBackend {
     }
 
     fn sync(&self) -> Result<(), LogError> {
-        let database = self.database();
-        self.guard("flush", || database.db.flush())?;
-        sync_blobs(&database.blobs)?;
-        database.file.sync_data().map_err(files::failed("sync", &self.path.join("db")))?;
-        self.unsynced_bytes.store(0, Ordering::Relaxed);
-
-        let mut marker = self.marker();
-        let Marker { file, pending } = &mut *marker;
-        // Rare, and what elections depend on. Of the entries' mark the last seconds may be lost.
-        let durable = pending.without_committed() != file.written().without_committed();
-        file.write(pending, durable)
+        let Some(number) = self.journal().as_mut().filter(|journal| journal.is_waiting()).map(Journal::next_number) else {
+            return Ok(());
+        };
+        self.put(FRAME_KEY, &number.to_be_bytes())?;
+        let takes_frame = self.journal().as_ref().is_some_and(Journal::takes_frame);
+        if takes_frame {
+            self.journal().as_mut().map_or(Ok(()), Journal::write)?;
+        } else {
+            self.checkpoint()?;
+            self.note(Journal::forget_waiting);
+        }
+        self.raise_mark()
     }
 }
 

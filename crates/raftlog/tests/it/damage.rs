@@ -121,6 +121,10 @@ async fn another_key_is_told_from_damage_and_a_wiped_member_starts_anew() {
 async fn a_database_of_noise_is_an_error_and_not_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     log_of_ten(dir.path()).await;
+    // Until now the journal alone could restore everything.
+    let mut log = open(dir.path()).await;
+    append(&mut log, smalls(1, 10..11)).await;
+    close(log).await;
     let file = dir.path().join("log/db");
     let mut bytes = std::fs::read(&file).unwrap();
     for (position, byte) in bytes.iter_mut().enumerate() {
@@ -162,6 +166,7 @@ fn a_flipped_bit_is_noticed_or_does_no_harm() {
         std::fs::create_dir_all(copy.join("blobs")).unwrap();
         std::fs::copy(original.with_extension("mark"), copy.with_extension("mark")).unwrap();
         std::fs::copy(original.join("conf"), copy.join("conf")).unwrap();
+        std::fs::copy(original.join("journal"), copy.join("journal")).unwrap();
         let mut flipped = database.clone();
         flipped[database.len() / FLIPS * flip + 77] ^= 0x10;
         std::fs::write(copy.join("db"), flipped).unwrap();
