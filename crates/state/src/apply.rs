@@ -29,12 +29,15 @@ impl State {
     pub fn apply(&mut self, index: u64, entry: Vec<Batch>) -> Applied {
         let mut applied = Applied::default();
         for batch in entry {
-            let before = self.clone();
+            // One object to store is refused before it is stored, so there is nothing to take back.
+            let before = if matches!(batch.changes[..], [Change::Put { .. }]) { None } else { Some(self.clone()) };
             let events_before = applied.events.len();
             match self.apply_batch(index, batch, &mut applied) {
                 Ok(()) => applied.results.push(Ok(Version { index })),
                 Err(conflict) => {
-                    *self = before;
+                    if let Some(before) = before {
+                        *self = before;
+                    }
                     applied.events.truncate(events_before);
                     applied.results.push(Err(conflict));
                 }

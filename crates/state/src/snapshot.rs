@@ -124,6 +124,7 @@ impl PartialEq for State {
         self.applied == other.applied
             && self.cluster == other.cluster
             && self.nodes == other.nodes
+            && self.managers == other.managers
             && self.services == other.services
             && self.tasks == other.tasks
             && self.specs == other.specs

@@ -15,22 +15,24 @@ pub struct State {
     pub(crate) applied: u64,
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
+    /// The nodes that have a manager's address: few of many.
+    pub(crate) managers: OrdSet<NodeId>,
     pub(crate) services: OrdMap<ServiceId, Arc<Service>>,
     pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
     pub(crate) specs: OrdMap<SpecId, Arc<SharedSpec>>,
     pub(crate) secrets: OrdMap<SecretId, Arc<Secret>>,
     pub(crate) configs: OrdMap<ConfigId, Arc<Config>>,
-    /// Lower-case name to service: names are unique ignoring case.
-    pub(crate) services_by_name: OrdMap<String, ServiceId>,
+    /// Lower-case name to service: names are unique ignoring case. Shared text, since a change of the map copies some keys.
+    pub(crate) services_by_name: OrdMap<Arc<str>, ServiceId>,
     pub(crate) networks: OrdMap<NetworkId, Arc<Network>>,
     /// Lower-case name to network: names are unique ignoring case.
-    pub(crate) networks_by_name: OrdMap<String, NetworkId>,
+    pub(crate) networks_by_name: OrdMap<Arc<str>, NetworkId>,
     /// Published ports of the routing mesh, by who has them.
     pub(crate) ports: OrdMap<(PortProtocol, u32), ServiceId>,
     /// Addresses that are in use, by who has them.
     pub(crate) addresses: OrdMap<(NetworkId, IpAddr), Key>,
-    pub(crate) secrets_by_name: OrdMap<String, SecretId>,
-    pub(crate) configs_by_name: OrdMap<String, ConfigId>,
+    pub(crate) secrets_by_name: OrdMap<Arc<str>, SecretId>,
+    pub(crate) configs_by_name: OrdMap<Arc<str>, ConfigId>,
     pub(crate) tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
     pub(crate) tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
     /// How many tasks and services name a template; zero entries are kept until the template is deleted.
@@ -69,6 +71,11 @@ impl State {
         self.nodes.values()
     }
 
+    /// The nodes that have a manager's address, by id.
+    pub fn managers(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.managers.iter().filter_map(|id| self.nodes.get(id))
+    }
+
     /// How many nodes there are.
     #[must_use]
     pub fn node_count(&self) -> usize {
@@ -84,7 +91,7 @@ impl State {
     /// The service that has this name, ignoring case.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
-        self.services.get(self.services_by_name.get(&name.to_lowercase())?)
+        self.services.get(self.services_by_name.get(name.to_lowercase().as_str())?)
     }
 
     /// All services by id.
@@ -133,7 +140,7 @@ impl State {
     /// The cluster network that has this name, ignoring case; none that was removed.
     #[must_use]
     pub fn network_named(&self, name: &str) -> Option<&Arc<Network>> {
-        self.networks.get(self.networks_by_name.get(&name.to_lowercase())?)
+        self.networks.get(self.networks_by_name.get(name.to_lowercase().as_str())?)
     }
 
     /// All cluster networks by id, removed ones included.
@@ -209,7 +216,7 @@ impl State {
     /// The secret that has this name, ignoring case.
     #[must_use]
     pub fn secret_named(&self, name: &str) -> Option<&Arc<Secret>> {
-        self.secrets.get(self.secrets_by_name.get(&name.to_lowercase())?)
+        self.secrets.get(self.secrets_by_name.get(name.to_lowercase().as_str())?)
     }
 
     /// All secrets by id.
@@ -226,7 +233,7 @@ impl State {
     /// The config that has this name, ignoring case.
     #[must_use]
     pub fn config_named(&self, name: &str) -> Option<&Arc<Config>> {
-        self.configs.get(self.configs_by_name.get(&name.to_lowercase())?)
+        self.configs.get(self.configs_by_name.get(name.to_lowercase().as_str())?)
     }
 
     /// All configs by id.
@@ -268,7 +275,13 @@ impl State {
     pub(crate) fn put(&mut self, object: Object) -> Option<Object> {
         match object {
             Object::Cluster(new) => self.cluster.replace(new).map(Object::Cluster),
-            Object::Node(new) => self.nodes.insert(new.api.id, new).map(Object::Node),
+            Object::Node(new) => {
+                match new.manager_addr {
+                    Some(_) => drop(self.managers.insert(new.api.id)),
+                    None => drop(self.managers.remove(&new.api.id)),
+                }
+                self.nodes.insert(new.api.id, new).map(Object::Node)
+            }
             Object::Spec(new) => self.specs.insert(new.id, new).map(Object::Spec),
             Object::Network(new) => {
                 let old = self.networks.insert(new.id, Arc::clone(&new));
@@ -276,7 +289,7 @@ impl State {
                     self.forget_network_name(old);
                 }
                 if !new.is_removed() {
-                    self.networks_by_name.insert(new.spec.name.to_lowercase(), new.id);
+                    self.networks_by_name.insert(new.spec.name.to_lowercase().into(), new.id);
                 }
                 old.map(Object::Network)
             }
@@ -287,9 +300,9 @@ impl State {
                 self.use_service_specs(&new, 1);
                 if let Some(old) = &old {
                     self.use_service_specs(old, -1);
-                    self.services_by_name.remove(&old.current.spec.name.to_lowercase());
+                    self.services_by_name.remove(old.current.spec.name.to_lowercase().as_str());
                 }
-                self.services_by_name.insert(new.current.spec.name.to_lowercase(), new.id);
+                self.services_by_name.insert(new.current.spec.name.to_lowercase().into(), new.id);
                 if old.as_ref().is_none_or(|old| old.endpoint != new.endpoint) {
                     if let Some(old) = &old {
                         self.release_endpoint(old);
@@ -316,7 +329,10 @@ impl State {
     pub(crate) fn take(&mut self, key: Key) -> Option<Object> {
         match key {
             Key::Cluster => self.cluster.take().map(Object::Cluster),
-            Key::Node(id) => self.nodes.remove(&id).map(Object::Node),
+            Key::Node(id) => {
+                self.managers.remove(&id);
+                self.nodes.remove(&id).map(Object::Node)
+            }
             Key::Spec(id) => {
                 self.spec_uses.remove(&id);
                 self.specs.remove(&id).map(Object::Spec)
@@ -326,7 +342,7 @@ impl State {
             Key::Service(id) => {
                 let old = self.services.remove(&id)?;
                 self.use_service_specs(&old, -1);
-                self.services_by_name.remove(&old.current.spec.name.to_lowercase());
+                self.services_by_name.remove(old.current.spec.name.to_lowercase().as_str());
                 self.release_endpoint(&old);
                 Some(Object::Service(old))
             }
@@ -347,7 +363,7 @@ impl State {
     /// The name of a removed network may be another's already.
     fn forget_network_name(&mut self, network: &Network) {
         if !network.is_removed() {
-            self.networks_by_name.remove(&network.spec.name.to_lowercase());
+            self.networks_by_name.remove(network.spec.name.to_lowercase().as_str());
         }
     }
 
@@ -420,13 +436,13 @@ impl State {
 /// Stores a secret or config with its name.
 fn put_named<Id: Ord + Copy>(
     objects: &mut OrdMap<Id, Arc<PayloadObject<Id>>>,
-    names: &mut OrdMap<String, Id>,
+    names: &mut OrdMap<Arc<str>, Id>,
     new: Arc<PayloadObject<Id>>,
 ) -> Option<Arc<PayloadObject<Id>>> {
-    let (id, name) = (new.id, new.spec.name.to_lowercase());
+    let (id, name) = (new.id, Arc::from(new.spec.name.to_lowercase()));
     let old = objects.insert(id, new);
     if let Some(old) = &old {
-        names.remove(&old.spec.name.to_lowercase());
+        names.remove(old.spec.name.to_lowercase().as_str());
     }
     names.insert(name, id);
     old
@@ -435,11 +451,11 @@ fn put_named<Id: Ord + Copy>(
 /// Forgets a secret or config and its name.
 fn take_named<Id: Ord + Copy>(
     objects: &mut OrdMap<Id, Arc<PayloadObject<Id>>>,
-    names: &mut OrdMap<String, Id>,
+    names: &mut OrdMap<Arc<str>, Id>,
     id: Id,
 ) -> Option<Arc<PayloadObject<Id>>> {
     let old = objects.remove(&id)?;
-    names.remove(&old.spec.name.to_lowercase());
+    names.remove(old.spec.name.to_lowercase().as_str());
     Some(old)
 }
 
