@@ -46,7 +46,7 @@ pub async fn admit(store: &Store, request: IssueRequest, from: IpAddr, now: Time
     node.certificate_until = now.after(super::validity(&state));
     let change = Change::create(Object::Node(Arc::new(node)));
     store.propose(Batch { by: Actor::Operator, guards: vec![], changes: vec![change] }).await?;
-    let managers = state.nodes().filter_map(|n| n.manager_addr.clone().map(|addr| RemoteManager { node_id: n.id(), addr })).collect();
+    let managers = state.managers().filter_map(|n| n.manager_addr.clone().map(|addr| RemoteManager { node_id: n.id(), addr })).collect();
     Ok(Issued {
         node_id,
         cluster_id: cluster.id().to_string(),

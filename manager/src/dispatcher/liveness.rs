@@ -60,6 +60,9 @@ pub(super) const HEARTBEAT_FAILURE: &str = "heartbeat failure";
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     nodes: BTreeMap<NodeId, Life>,
+    /// No node is due before this: so that nothing needs to be looked through for each of thousands of messages. May be too
+    /// early, as a node that was heard of since is due later.
+    due_from: Option<Timestamp>,
 }
 
 impl Liveness {
@@ -74,12 +77,21 @@ impl Liveness {
     pub(super) fn of_new_leader(nodes: impl Iterator<Item = (NodeId, bool)>, grace: Duration, now: Timestamp) -> Self {
         let due = now.after(grace * 2);
         let life = |down| if down { Life::Down { ended: None } } else { Life::Awaited { due, stretched: false } };
-        Self { nodes: nodes.map(|(id, down)| (id, life(down))).collect() }
+        Self { nodes: nodes.map(|(id, down)| (id, life(down))).collect(), due_from: Some(due) }
     }
 
     /// A node opened a session.
     pub(super) fn registered(&mut self, node: NodeId, session: SessionId, grace: Duration, now: Timestamp) {
-        self.nodes.insert(node, Life::Live { session, heard: now, due: now.after(grace) });
+        self.set(node, Life::Live { session, heard: now, due: now.after(grace) });
+    }
+
+    fn set(&mut self, node: NodeId, life: Life) {
+        self.nodes.insert(node, life);
+        self.note_due(due_of(&life));
+    }
+
+    fn note_due(&mut self, due: Option<Timestamp>) {
+        self.due_from = self.due_from.into_iter().chain(due).min();
     }
 
     /// A manager tells who is connected to it.
@@ -95,6 +107,7 @@ impl Liveness {
             }
             *life = Life::Live { session: *session, heard: now, due: now.after(grace) };
         }
+        self.note_due(Some(now.after(grace)).filter(|_| !connected.is_empty()));
         verdicts
     }
 
@@ -105,6 +118,7 @@ impl Liveness {
         {
             let due = now.after(if announced { grace } else { Self::broken_grace(grace) });
             *life = Life::Awaited { due, stretched: false };
+            self.note_due(Some(due));
         }
     }
 
@@ -127,12 +141,15 @@ impl Liveness {
     pub(super) fn host_is_silent(&mut self, node: NodeId, until: Timestamp) {
         if let Some(Life::Awaited { due, stretched: false }) = self.nodes.get_mut(&node) {
             *due = until.min(*due);
+            self.note_due(Some(until));
         }
     }
 
     /// A node appeared in the state.
     pub(super) fn added(&mut self, node: NodeId, grace: Duration, now: Timestamp) {
-        self.nodes.entry(node).or_insert(Life::Awaited { due: now.after(grace * 2), stretched: false });
+        let due = now.after(grace * 2);
+        self.nodes.entry(node).or_insert(Life::Awaited { due, stretched: false });
+        self.note_due(Some(due));
     }
 
     /// A node is gone from the state.
@@ -168,6 +185,15 @@ impl Liveness {
 
     /// Declares down what is overdue.
     pub(super) fn tick(&mut self, grace: Duration, now: Timestamp) -> Vec<Verdict> {
+        if self.due_from.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let verdicts = self.judge(grace, now);
+        self.due_from = self.nodes.values().filter_map(due_of).min();
+        verdicts
+    }
+
+    fn judge(&mut self, grace: Duration, now: Timestamp) -> Vec<Verdict> {
         let overdue: Vec<NodeId> = self.nodes.iter().filter(|(_, l)| due_of(l).is_some_and(|d| d <= now)).map(|(n, _)| *n).collect();
         if overdue.is_empty() {
             return Vec::new();
@@ -189,10 +215,10 @@ impl Liveness {
         verdicts
     }
 
-    /// When [`tick`](Self::tick) is due next.
+    /// When [`tick`](Self::tick) is due next, or earlier.
     #[must_use]
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.nodes.values().filter_map(due_of).min()
+        self.due_from
     }
 }
 

@@ -423,13 +423,16 @@ fn concerned(committed: &Committed) -> Option<BTreeSet<NodeId>> {
                 }
                 nodes.insert(id);
             }
-            Key::Task(_) => {
-                for object in event.old.iter().chain(&event.new) {
-                    if let Object::Task(task) = object {
-                        nodes.extend(task.node_id);
+            Key::Task(_) => match (&event.old, &event.new) {
+                (Some(Object::Task(old)), Some(Object::Task(new))) if !orders::is_news(old, new) => {}
+                (old, new) => {
+                    for object in old.iter().chain(new) {
+                        if let Object::Task(task) = object {
+                            nodes.extend(task.node_id);
+                        }
                     }
                 }
-            }
+            },
             // Their bytes never change, and they come and go with the tasks that use them.
             Key::Secret(_) | Key::Config(_) => {}
             Key::Service(_) | Key::Spec(_) | Key::Network(_) => {}

@@ -155,10 +155,14 @@ pub(super) fn needed(state: &State, node: NodeId) -> BTreeSet<NetworkId> {
     of_tasks.chain(state.ingress().map(|n| n.id)).filter(|id| state.network(*id).is_some()).collect()
 }
 
-/// All that a node which needs these networks is to know.
-pub(super) fn everything(state: &State, needed: &BTreeSet<NetworkId>) -> NetworkOrders {
+/// All that a node which needs these networks is to know. Without a network that is its own place alone: it sends to nobody,
+/// and in a large cluster everybody's place is much to tell.
+pub(super) fn everything(state: &State, node: NodeId, needed: &BTreeSet<NetworkId>) -> NetworkOrders {
     let mut orders = NetworkOrders {
-        nodes: state.nodes().filter_map(|n| data_path(n)).collect(),
+        nodes: match needed.is_empty() {
+            true => state.node(node).and_then(|n| data_path(n)).into_iter().collect(),
+            false => state.nodes().filter_map(|n| data_path(n)).collect(),
+        },
         data_path_port: state.cluster().map_or(0, |c| c.api.data_path_port),
         ..NetworkOrders::default()
     };
@@ -169,7 +173,13 @@ pub(super) fn everything(state: &State, needed: &BTreeSet<NetworkId>) -> Network
 }
 
 /// What a node that was told of `told` is to know besides, now that it needs `needed` and this changed.
-pub(super) fn changes(state: &State, told: &BTreeSet<NetworkId>, needed: &BTreeSet<NetworkId>, touched: &Touched) -> NetworkOrders {
+pub(super) fn changes(
+    state: &State,
+    node: NodeId,
+    told: &BTreeSet<NetworkId>,
+    needed: &BTreeSet<NetworkId>,
+    touched: &Touched,
+) -> NetworkOrders {
     let mut orders = NetworkOrders { networks_removed: told.difference(needed).copied().collect(), ..NetworkOrders::default() };
     for id in needed.difference(told) {
         whole_network(state, *id, &mut orders);
@@ -190,7 +200,7 @@ pub(super) fn changes(state: &State, told: &BTreeSet<NetworkId>, needed: &BTreeS
             None => orders.services_removed.push((*network, *id)),
         }
     }
-    for id in &touched.nodes {
+    for id in touched.nodes.iter().filter(|id| !needed.is_empty() || **id == node) {
         match state.node(*id).and_then(|n| data_path(n)) {
             Some(node) => orders.nodes.push(node),
             None => orders.nodes_removed.push(*id),

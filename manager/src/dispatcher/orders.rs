@@ -64,8 +64,7 @@ impl Told {
     /// The node's orders, if they differ from the last ones. `None` also when the node is gone from the state.
     pub(super) fn node_orders(&mut self, state: &State, node_id: NodeId) -> Option<NodeOrders> {
         let orders = node_orders(state, node_id)?;
-        let same = self.node.as_ref().is_some_and(|old| NodeOrders { generation: orders.generation, ..old.clone() } == orders);
-        if same {
+        if self.node.as_ref().is_some_and(|old| says_the_same(old, &orders)) {
             return None;
         }
         self.node = Some(orders.clone());
@@ -90,16 +89,17 @@ impl Told {
             .map(|t| (t.id, assigned(state, t)))
             .collect();
         self.hold(state, &mut wanted);
-        // What changed too long ago to be known is told by telling everything.
-        let from = self.generation.filter(|_| news.touched.is_some());
+        let needed = networks::needed(state, node_id);
+        // What changed too long ago to be known is told by telling everything. So is the first network of a node, which is told of no other nodes while it has none.
+        let is_first_network = self.networks.is_empty() && !needed.is_empty();
+        let from = self.generation.filter(|_| news.touched.is_some() && !is_first_network);
         let changed: Vec<AssignedTask> =
             wanted.values().filter(|t| self.tasks.get(&t.id).is_none_or(|old| from.is_none() || !same_order(old, t))).cloned().collect();
         let removed: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
         let payloads = self.payloads(state, &wanted, from.is_none());
-        let needed = networks::needed(state, node_id);
         let networks = match news.touched.filter(|_| from.is_some()) {
-            Some(touched) => networks::changes(state, &self.networks, &needed, &touched),
-            None => networks::everything(state, &needed),
+            Some(touched) => networks::changes(state, node_id, &self.networks, &needed, &touched),
+            None => networks::everything(state, node_id, &needed),
         };
         self.networks_at = news.until;
         if from.is_some() && networks.is_empty() && changed.is_empty() && removed.is_empty() && payloads.is_empty() {
@@ -181,6 +181,19 @@ fn same_order(a: &AssignedTask, b: &AssignedTask) -> bool {
     a.desired_state == b.desired_state && a.spec == b.spec && a.slot == b.slot
 }
 
+/// Whether two orders differ in nothing but their generation.
+fn says_the_same(old: &NodeOrders, new: &NodeOrders) -> bool {
+    let NodeOrders { generation: _, role, managers, root_ca, task_defaults } = old;
+    *role == new.role && *managers == new.managers && *root_ca == new.root_ca && *task_defaults == new.task_defaults
+}
+
+/// Whether a change of a task is news to its node: its own reports coming back are none, unless they begin or end what the
+/// task needs.
+pub(super) fn is_news(old: &Task, new: &Task) -> bool {
+    let told = |t: &Task| (t.node_id, t.desired_state, t.spec, t.slot, t.status.state >= TaskState::Assigned, t.status.state.is_terminal());
+    told(old) != told(new) || old.attachments != new.attachments
+}
+
 fn assigned(state: &State, task: &Task) -> AssignedTask {
     AssignedTask {
         id: task.id,
@@ -196,7 +209,7 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
 fn node_orders(state: &State, node_id: NodeId) -> Option<NodeOrders> {
     let node = state.node(node_id)?;
     let cluster = state.cluster()?;
-    let managers = state.nodes().filter_map(|n| n.manager_addr.clone().map(|addr| RemoteManager { node_id: n.id(), addr })).collect();
+    let managers = state.managers().filter_map(|n| n.manager_addr.clone().map(|addr| RemoteManager { node_id: n.id(), addr })).collect();
     Some(NodeOrders {
         generation: Generation(state.applied()),
         role: node.role,
