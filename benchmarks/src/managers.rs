@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 /// How long a manager may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// Ports to listen on, below those of outgoing connections.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+const TRIES_MAX: usize = 100;
 /// Between two looks at a manager's status.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -215,11 +218,17 @@ pub async fn admit_with(addr: SocketAddr, token: &str, roots: &RootBundle) -> Re
     Ok(Admitted { issued, credentials, roots: roots.clone() })
 }
 
-/// An address of the loopback interface that nobody uses now.
+/// An address of the loopback interface that nobody uses now. Its port is none that the system gives to outgoing connections:
+/// on a busy machine one of those could take it before it is listened on.
 ///
 /// # Errors
-/// When the system has none.
+/// When none of many is free.
 pub fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?)
+    for _ in 0..TRIES_MAX {
+        let port = rand::random_range(PORTS);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("{TRIES_MAX} ports of {PORTS:?} are in use")
 }
