@@ -95,6 +95,7 @@ impl Bench {
         let session = Session {
             node_id,
             data_path_addr: None,
+            in_place: None,
             tasks: tasks.clone(),
             dial: Arc::new(OverTls {
                 identity: Arc::new(LiveIdentity::new(credentials)),

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The state folder cannot be had.
@@ -30,6 +31,10 @@ pub enum LockError {
     },
 }
 
+/// How long to wait for the lock. A program that a killed agent was just starting holds it until it runs.
+const WAIT: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(20);
+
 /// Keeps other agents out until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub(super) struct StateLock {
@@ -40,7 +45,7 @@ impl StateLock {
     pub(super) fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
-        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let mut file = match lock(file) {
             Ok(file) => file,
             Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
                 let mut pid = String::new();
@@ -72,5 +77,19 @@ mod tests {
         assert!(refused.starts_with(&format!("another agent (process {}) uses", std::process::id())), "{refused}");
         drop(first);
         StateLock::take(&path).expect("is free again");
+    }
+}
+
+fn lock(mut file: File) -> Result<Flock<File>, (File, nix::errno::Errno)> {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((given_back, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
+                file = given_back;
+                // There is nothing to be woken by but by asking again: a lock that blocks cannot be given up.
+                std::thread::sleep(RETRY);
+            }
+            locked => return locked,
+        }
     }
 }

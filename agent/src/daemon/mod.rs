@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     executor::DockerExecutor,
     gateway::{BindError, Engine, Gateway, Listener, ServerTlsError, server_tls},
-    network::{NetworkError, Networks},
+    network::{EngineNetworks, NetworkError, Networks, driver_name},
 };
 use description::DescriptionLoop;
 use lock::StateLock;
@@ -106,15 +106,16 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
 
     let docker_host = config.docker_host.to_string();
     let engine_error = |reason| DaemonError::Engine { host: docker_host.clone(), reason };
-    let executor = DockerExecutor::connect(&docker_host).map_err(|error| engine_error(chain(&error)))?;
-    let executor = executor.with_files(paths.files.clone());
-    let executor: Arc<dyn crate::executor::Executor> = Arc::new(executor);
+    let executor = DockerExecutor::connect(&docker_host, &driver_name(&paths.state_dir), &paths.resolvers)
+        .map_err(|error| engine_error(chain(&error)))?;
+    let executor = Arc::new(executor.with_files(paths.files.clone()));
+    let (networks, network_loops) = Networks::new(&paths.state_dir, &config.plugin_dir, Arc::clone(&executor) as Arc<dyn EngineNetworks>)?;
+    let executor: Arc<dyn crate::executor::Executor> = executor;
     let engine = Engine::new(config.docker_host.clone());
 
     let loops = TaskTracker::new();
     let stop = CancellationToken::new();
     loops.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&engine).keep_known()));
-    let (networks, network_loops) = Networks::new(&paths.state_dir, &config.plugin_dir)?;
     loops.spawn(stop.clone().run_until_cancelled_owned(network_loops.run()));
     let (description, described) = watch::channel(None);
     loops.spawn(

@@ -18,6 +18,8 @@ pub(crate) struct Paths {
     pub(crate) worker: PathBuf,
     /// Where the files of secrets and configs are mounted; nothing of it is on a disk.
     pub(crate) files: PathBuf,
+    /// Files that some containers have for their `resolv.conf`.
+    pub(crate) resolvers: PathBuf,
     /// The manager's state.
     pub(crate) manager: PathBuf,
     /// The manager's private socket.
@@ -37,6 +39,7 @@ impl Paths {
             lock: state_dir.join("agent.lock"),
             worker: state_dir.join("worker"),
             files: state_dir.join("files"),
+            resolvers: state_dir.join("resolvers"),
             manager: state_dir.join("manager"),
             manager_socket: state_dir.join("manager.sock"),
             manager_pid: state_dir.join("manager.pid.json"),
@@ -57,6 +60,7 @@ impl Paths {
     pub(crate) fn wipe(&self) -> io::Result<()> {
         self.wipe_manager()?;
         remove_dir(&self.worker)?;
+        remove_dir(&self.resolvers)?;
         remove_file(&self.init)
     }
 }

@@ -16,7 +16,7 @@ pub mod order;
 
 pub use docker::DockerExecutor;
 pub use files::{FilesError, TaskFile, task_files};
-pub use order::{ContainerOrder, NodeContext, OrderError};
+pub use order::{Attachment, ContainerOrder, NodeContext, OrderError};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use serde::{Deserialize, Serialize};

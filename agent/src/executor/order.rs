@@ -3,13 +3,18 @@
 //! Pure: the same task, template and node give the same order, and nothing of the host is looked at.
 
 use super::TaskFile;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
-use swarm_session::{AssignedTask, SharedSpec};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+use swarm_session::{AssignedTask, NetworkView, SharedSpec};
 use swarm_template::{Functions, Struct, Value};
 use swarm_types::{
-    ContainerSpec, Driver, GenericResource, Mount, MountType, NodeId, Platform, PortConfig, PublishMode, ResourceRequirements, ServiceId,
-    TaskDefaults, TaskId,
+    ContainerSpec, Driver, GenericResource, Mount, MountType, NetworkId, NodeId, Platform, PortConfig, PublishMode, ResourceRequirements,
+    ServiceId, TaskDefaults, TaskId,
 };
 
 /// What tasks need to know of their node and cluster.
@@ -49,9 +54,12 @@ pub enum OrderError {
     /// A network that this node does not have.
     #[error("network {0} not found")]
     Network(String),
-    /// A cluster network, which this version attaches no task to.
-    #[error("network {0} cannot be used: this version of the agent attaches no tasks to cluster networks yet")]
-    ClusterNetwork(swarm_types::NetworkId),
+    /// A task without an IPv4 address on one of its networks.
+    #[error("the task has no IPv4 address on network {0}")]
+    NoAddress(String),
+    /// A task whose published ports cannot all be opened.
+    #[error("ports published in host mode beside ports published in ingress mode are not supported by this version of Swarm yet")]
+    HostAndIngress,
 }
 
 /// Networks that every engine has by itself; a task on one of them uses it as `docker run --network` does.
@@ -78,6 +86,8 @@ pub struct ContainerOrder {
     pub log_driver: Option<Driver>,
     /// A network of the engine itself; `None` is the engine's default network.
     pub network: Option<String>,
+    /// Its places on cluster networks, the one with the way out first.
+    pub attachments: Vec<Attachment>,
     /// Ports to open on the host; published port zero is chosen by the engine.
     pub host_ports: Vec<PortConfig>,
     /// Files that the container gets read-only, from memory; worked out when it is made.
@@ -86,8 +96,25 @@ pub struct ContainerOrder {
     pub prefer_offline_image: bool,
 }
 
+/// A container's place on a cluster network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attachment {
+    /// The network.
+    pub network: NetworkId,
+    /// Its name.
+    pub name: String,
+    /// Without a way out of the cluster.
+    pub internal: bool,
+    /// Its router, which answers names.
+    pub gateway: Ipv4Addr,
+    /// The task's address, with the length of the subnet's prefix.
+    pub address: Ipv4Net,
+    /// The operator's options for this attachment.
+    pub driver_opts: BTreeMap<String, String>,
+}
+
 impl ContainerOrder {
-    /// The order for `task` on this node.
+    /// The order for `task` on this node, which knows of `networks`.
     ///
     /// # Errors
     /// [`OrderError`]: the task can never run as it is.
@@ -96,14 +123,18 @@ impl ContainerOrder {
         shared: &SharedSpec,
         node_id: NodeId,
         node: &NodeContext,
+        networks: &NetworkView,
         prefer_offline_image: bool,
     ) -> Result<Self, OrderError> {
         let mut spec = shared.template.container_spec.clone().ok_or(OrderError::NoContainer)?;
         if spec.image.is_empty() {
             return Err(OrderError::NoImage);
         }
-        if let Some(attachment) = task.attachments.first() {
-            return Err(OrderError::ClusterNetwork(attachment.network));
+        let attachments = attachments(task, networks)?;
+        let host_ports = host_ports(shared);
+        // The engine opens ports by its own way out, which a task of the mesh does not have.
+        if !host_ports.is_empty() && task.attachments.iter().any(|a| networks.tables.get(&a.network).is_some_and(|t| t.network.ingress)) {
+            return Err(OrderError::HostAndIngress);
         }
         Expansion::new(task, shared, node_id, node).expand(&mut spec)?;
         spec.mounts.iter().try_for_each(check_mount)?;
@@ -117,8 +148,9 @@ impl ContainerOrder {
             spec,
             resources: shared.template.resources.clone(),
             log_driver: shared.template.log_driver.clone().or_else(|| node.task_defaults.log_driver.clone()),
-            network: predefined_network(shared)?,
-            host_ports: host_ports(shared),
+            network: if attachments.is_empty() { predefined_network(shared)? } else { None },
+            attachments,
+            host_ports,
             files: Vec::new(),
             prefer_offline_image,
         })
@@ -157,6 +189,34 @@ fn resource_variables(given: &[GenericResource]) -> Vec<String> {
         by_kind.entry(kind.to_uppercase()).or_default().push(value);
     }
     by_kind.into_iter().map(|(kind, values)| format!("DOCKER_RESOURCE_{kind}={}", values.join(","))).collect()
+}
+
+fn attachments(task: &AssignedTask, networks: &NetworkView) -> Result<Vec<Attachment>, OrderError> {
+    let mut attachments = Vec::new();
+    for place in &task.attachments {
+        let table = networks.tables.get(&place.network).ok_or_else(|| OrderError::Network(place.network.to_string()))?;
+        let network = &table.network;
+        let address = place.addresses.iter().find_map(|address| match address {
+            IpNet::V4(address) => Some(*address),
+            IpNet::V6(_) => None,
+        });
+        let gateway = network.subnets.iter().find_map(|subnet| match subnet.gateway {
+            IpAddr::V4(gateway) => Some(gateway),
+            IpAddr::V6(_) => None,
+        });
+        let no_address = || OrderError::NoAddress(network.name.clone());
+        let attachment = Attachment {
+            gateway: gateway.ok_or_else(no_address)?,
+            network: network.id,
+            name: network.name.clone(),
+            internal: network.internal,
+            address: address.ok_or_else(no_address)?,
+            driver_opts: place.driver_opts.clone(),
+        };
+        // The engine gives the container a way out by the first network that has one.
+        attachments.insert(if network.ingress { 0 } else { attachments.len() }, attachment);
+    }
+    Ok(attachments)
 }
 
 fn slot_text(task: &AssignedTask, node_id: NodeId) -> String {

@@ -72,7 +72,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-async fn read(mut body: Incoming) -> Result<Bytes, BodyError> {
+/// Reads the bytes.
+pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;

@@ -13,6 +13,7 @@ mod events;
 mod info;
 pub mod listen;
 mod local;
+mod networks;
 mod pool;
 mod proxy;
 mod reply;
@@ -95,6 +96,10 @@ impl Gateway {
             Route::Ping => Ok(self.ping(request.method() == Method::HEAD).await),
             Route::Info => self.info(request, &target).await,
             Route::Events => self.events(request, &target).await,
+            Route::Networks => self.networks(&target).await,
+            Route::Network => self.network(request, &target).await,
+            Route::NetworkCreate => self.create_network(request, &target).await,
+            Route::NetworksPrune => self.prune_networks(&target).await,
             Route::Init => self.init(request).await,
             Route::Join => self.join(request).await,
             Route::Leave => self.leave(&target.query).await,

@@ -11,6 +11,14 @@ pub enum Route {
     Info,
     /// The engine's and the cluster's, in one stream: `/events`.
     Events,
+    /// The engine's and the cluster's, as one list: `/networks`.
+    Networks,
+    /// One of either: `/networks/{id}`, shown or removed.
+    Network,
+    /// One of either: `/networks/create`.
+    NetworkCreate,
+    /// Both: `/networks/prune`.
+    NetworksPrune,
     /// This host's node: `/swarm/init`.
     Init,
     /// This host's node: `/swarm/join`.
@@ -45,11 +53,20 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/swarm/join" => only(&Method::POST, Route::Join),
         "/swarm/leave" => only(&Method::POST, Route::Leave),
         "/swarm/unlock" => only(&Method::POST, Route::Unlock),
+        "/networks" if *method == Method::GET => Route::Networks,
+        "/networks/create" if *method == Method::POST => Route::NetworkCreate,
+        "/networks/prune" if *method == Method::POST => Route::NetworksPrune,
+        path if is_network(path) && matches!(*method, Method::GET | Method::DELETE) => Route::Network,
         path => {
             let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
             if CLUSTER.contains(&first) { Route::Manager } else { Route::Engine }
         }
     }
+}
+
+/// `/networks/{id}`.
+fn is_network(path: &str) -> bool {
+    path.strip_prefix("/networks/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 #[cfg(test)]
@@ -68,6 +85,11 @@ mod tests {
         for path in ["/swarm", "/swarm/unlockkey", "/nodes", "/nodes/x/update", "/services/create", "/tasks", "/secrets/a", "/configs"] {
             assert_eq!(get(path), Route::Manager, "{path}");
         }
+        assert_eq!(
+            (get("/networks"), get("/networks/a"), post("/networks/create")),
+            (Route::Networks, Route::Network, Route::NetworkCreate)
+        );
+        assert_eq!((post("/networks/prune"), post("/networks/a/connect")), (Route::NetworksPrune, Route::Engine));
         for path in ["/version", "/nodesx", "/containers/nodes/json", "/images/swarm/json", "/events/x", "/grpc", "/session", "/", ""] {
             assert_eq!(get(path), Route::Engine, "{path}");
         }

@@ -13,20 +13,25 @@ mod names;
 mod plan;
 mod plane;
 mod resolver;
+mod shadows;
 mod told;
 
 pub use names::Names;
 pub use plane::Applied;
 pub use resolver::{Resolver, resolver};
+pub use shadows::{EngineNetworks, Observed, ShadowNetwork};
 pub use told::{Member, Told};
 
 use driver::Driver;
 use plane::PlaneLoop;
+use shadows::ShadowLoop;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 use swarm_dataplane::{Netns, Prefix};
+use swarm_session::Generation;
 use tokio::sync::{mpsc, watch};
 
 /// Requests that may wait for the loop. Reached: the caller waits.
@@ -51,6 +56,7 @@ pub enum NetworkError {
 pub struct Networks {
     told: Arc<watch::Sender<Told>>,
     applied: watch::Receiver<Applied>,
+    in_place: watch::Receiver<Generation>,
     names: Arc<Names>,
 }
 
@@ -61,12 +67,14 @@ pub struct NetworkLoops {
     socket: PathBuf,
     names: Arc<Names>,
     told: watch::Receiver<Told>,
+    shadows: ShadowLoop,
 }
 
 impl NetworkLoops {
     /// Runs until dropped. Everything in the kernel stays: containers go on.
     pub async fn run(self) {
-        tokio::join!(self.plane.run(), self.driver.serve(self.socket), names::follow(self.names, self.told));
+        let (plane, driver, shadows) = (self.plane.run(), self.driver.serve(self.socket), self.shadows.run());
+        tokio::join!(plane, driver, shadows, names::follow(self.names, self.told));
     }
 }
 
@@ -77,22 +85,24 @@ pub fn driver_name(state_dir: &Path) -> String {
 }
 
 impl Networks {
-    /// The networks of the agent with this state folder, and what has to run for them. The engine looks for drivers in
+    /// The networks of the agent with this state folder, and what has to run for them. `engine` looks for drivers in
     /// `plugin_dir`. Nothing is touched yet.
     ///
     /// # Errors
     /// [`NetworkError`].
-    pub fn new(state_dir: &Path, plugin_dir: &Path) -> Result<(Self, NetworkLoops), NetworkError> {
+    pub fn new(state_dir: &Path, plugin_dir: &Path, engine: Arc<dyn EngineNetworks>) -> Result<(Self, NetworkLoops), NetworkError> {
         let prefix = Prefix::of(&state_dir.to_string_lossy());
         let (told, told_seen) = watch::channel(Told::Unknown);
         let (applied, applied_seen) = watch::channel(Applied::default());
+        let (in_place, in_place_seen) = watch::channel(Generation::default());
         let (requests, received) = mpsc::channel(REQUESTS_WAITING_MAX);
         let names = Arc::new(Names::new(prefix, PathBuf::from(RESOLV_CONF)));
-        let plane = PlaneLoop::new(prefix, Netns::current()?, told_seen.clone(), received, applied, Arc::clone(&names));
+        let plane = PlaneLoop::new(prefix, Netns::current()?, told_seen.clone(), received, applied, in_place, Arc::clone(&names));
         let driver = Driver::new(&state_dir.join("network-driver.json"), requests);
         let socket = plugin_dir.join(format!("{}.sock", driver_name(state_dir)));
-        let loops = NetworkLoops { plane, driver, socket, names: Arc::clone(&names), told: told_seen };
-        Ok((Self { told: Arc::new(told), applied: applied_seen, names }, loops))
+        let shadows = ShadowLoop { engine, driver: driver.clone(), told: told_seen.clone(), missing: BTreeMap::new() };
+        let loops = NetworkLoops { plane, driver, socket, shadows, names: Arc::clone(&names), told: told_seen };
+        Ok((Self { told: Arc::new(told), applied: applied_seen, in_place: in_place_seen, names }, loops))
     }
 
     /// Where the worker says what it was told.
@@ -105,6 +115,12 @@ impl Networks {
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Up to which generation names and load balancing are as they were told; rises only while there are no faults.
+    #[must_use]
+    pub fn in_place(&self) -> watch::Receiver<Generation> {
+        self.in_place.clone()
     }
 
     /// What was done last.

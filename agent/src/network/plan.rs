@@ -22,7 +22,7 @@ const SOURCE_PARTS: (u32, u32) = (8, 64);
 
 /// Nothing can be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
+pub(super) enum PlanError {
     /// The managers have not given this node a number yet.
     #[error("the managers have not told this node's place in the data path yet")]
     NoPlace,
@@ -33,18 +33,18 @@ pub enum PlanError {
 
 /// A plan, and what is left out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// What the kernel shall hold.
-    pub desired: Desired,
+    pub(super) desired: Desired,
     /// What cannot be done, by network id, for operators and for tasks that ask for it.
-    pub refused: BTreeMap<String, String>,
+    pub(super) refused: BTreeMap<String, String>,
 }
 
 /// Where this node takes packets.
 ///
 /// # Errors
 /// [`PlanError`] when that is not known or no IPv4 address.
-pub fn place(node: NodeId, view: &NetworkView) -> Result<(u16, Ipv4Addr), PlanError> {
+pub(super) fn place(node: NodeId, view: &NetworkView) -> Result<(u16, Ipv4Addr), PlanError> {
     let own = view.nodes.get(&node).ok_or(PlanError::NoPlace)?;
     match own.vtep {
         IpAddr::V4(vtep) => index(own).map(|index| (index, vtep)).ok_or(PlanError::NoPlace),
@@ -56,7 +56,7 @@ pub fn place(node: NodeId, view: &NetworkView) -> Result<(u16, Ipv4Addr), PlanEr
 ///
 /// # Errors
 /// As [`place`].
-pub fn plan(node: NodeId, view: &NetworkView, underlay_mtu: u32) -> Result<Plan, PlanError> {
+pub(super) fn plan(node: NodeId, view: &NetworkView, underlay_mtu: u32) -> Result<Plan, PlanError> {
     let (own, vtep) = place(node, view)?;
     let peers = view.nodes.values().filter(|peer| peer.node != node);
     let nodes: BTreeMap<u16, Peer> = peers

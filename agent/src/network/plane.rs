@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 use swarm_dataplane::{Dataplane, Netns, Prefix, Report};
-use swarm_session::Generation;
-use swarm_types::NetworkId;
+use swarm_session::{Generation, NetworkView};
+use swarm_types::{NetworkId, NodeId};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -85,8 +85,12 @@ pub(super) struct PlaneLoop {
     told: watch::Receiver<Told>,
     requests: mpsc::Receiver<Request>,
     applied: watch::Sender<Applied>,
+    /// Up to which generation everything is in place.
+    in_place: watch::Sender<Generation>,
     names: Arc<Names>,
     plan: Option<Plan>,
+    /// What is in place.
+    done: Option<(NodeId, NetworkView)>,
     is_clear: bool,
 }
 
@@ -98,10 +102,11 @@ impl PlaneLoop {
         told: watch::Receiver<Told>,
         requests: mpsc::Receiver<Request>,
         applied: watch::Sender<Applied>,
+        in_place: watch::Sender<Generation>,
         names: Arc<Names>,
     ) -> Self {
         let dataplane = Arc::new(Mutex::new(Dataplane::new(prefix, host)));
-        Self { dataplane, told, requests, applied, names, plan: None, is_clear: false }
+        Self { dataplane, told, requests, applied, in_place, names, plan: None, done: None, is_clear: false }
     }
 
     /// Runs until nobody can ask or tell any more. Everything in the kernel stays: containers go on.
@@ -115,7 +120,9 @@ impl PlaneLoop {
                     if changed.is_err() {
                         return;
                     }
-                    look_at = self.look().await;
+                    if !self.skip() {
+                        look_at = self.look().await;
+                    }
                 }
                 request = self.requests.recv() => match request {
                     Some(request) => self.serve(request).await,
@@ -124,6 +131,19 @@ impl PlaneLoop {
                 () = sleep_until(look_at) => look_at = self.look().await,
             }
         }
+    }
+
+    /// Whether what was told last says nothing new of networks, and everything is in place.
+    fn skip(&mut self) -> bool {
+        let told = self.told.borrow_and_update().clone();
+        let (Told::Member(member), Some((node, view))) = (told, &self.done) else { return false };
+        if *node != member.node || !is_same(view, &member.view) {
+            return false;
+        }
+        self.names.publish(&self.told);
+        self.in_place.send_replace(member.generation);
+        self.applied.send_modify(|applied| applied.generation = member.generation);
+        true
     }
 
     /// Makes the kernel what was told last. When to look again.
@@ -141,6 +161,7 @@ impl PlaneLoop {
 
     async fn clear(&mut self) -> bool {
         self.plan = None;
+        self.done = None;
         if !self.is_clear {
             // Its sockets would keep the namespaces.
             self.names.close();
@@ -155,6 +176,7 @@ impl PlaneLoop {
     async fn ensure(&mut self, member: Member) -> bool {
         self.is_clear = false;
         let generation = member.generation;
+        let wanted = (member.node, member.view.clone());
         let names = Arc::clone(&self.names);
         let done = self.blocking(move |dataplane| pass(dataplane, &names, &member)).await;
         let mut applied = self.applied.borrow().clone();
@@ -173,7 +195,12 @@ impl PlaneLoop {
             }
             Err(fault) => applied.faults = vec![fault],
         }
-        let is_well = applied.faults.len() == applied.refused.len();
+        let is_well = applied.generation == generation && applied.faults.len() == applied.refused.len();
+        // With faults a task may still get new connections: managers then wait their longest before they stop one.
+        self.done = is_well.then_some(wanted);
+        if is_well {
+            self.in_place.send_replace(generation);
+        }
         self.publish(applied);
         is_well
     }
@@ -248,6 +275,12 @@ impl PlaneLoop {
             },
         }
     }
+}
+
+/// Whether both were told the same: what did not change stays the same allocation.
+fn is_same(a: &NetworkView, b: &NetworkView) -> bool {
+    let tables = |view: &NetworkView| view.tables.values().map(Arc::as_ptr).collect::<Vec<_>>();
+    tables(a) == tables(b) && Arc::ptr_eq(&a.nodes, &b.nodes) && a.data_path_port == b.data_path_port
 }
 
 struct Pass {

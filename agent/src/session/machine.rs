@@ -21,6 +21,8 @@ pub enum Event {
     BeatDue,
     /// The host changed.
     Description(Box<NodeDescription>),
+    /// Names and load balancing are in place up to this generation.
+    InPlace(Generation),
     /// How [`Effect::Assign`] went.
     Assigned(Result<(), String>),
     /// The agent ends the session, for this reason.
@@ -123,6 +125,7 @@ impl Machine {
             (Phase::Open, Event::Reports(reports)) => self.report(reports),
             (Phase::Open, Event::BeatDue) => vec![Effect::Send(FromAgent::Heartbeat)],
             (Phase::Open, Event::Description(description)) => self.describe(*description),
+            (Phase::Open, Event::InPlace(generation)) => vec![Effect::Send(FromAgent::Applied { generation })],
             (Phase::Open, Event::Assigned(Ok(()))) => vec![],
             // The next session's Hello names what is held, and the manager starts from a complete set.
             (Phase::Open, Event::Assigned(Err(error))) => self.end(End::Again(error)),
@@ -137,7 +140,9 @@ impl Machine {
             }
             Event::Received(_) => self.end(End::Elsewhere("the manager spoke before it accepted the session".to_owned())),
             // The Hello has what was known; what changed since is sent once the session is open.
-            Event::Description(_) | Event::ReportsChanged | Event::Reports(_) | Event::BeatDue | Event::Assigned(_) => vec![],
+            Event::Description(_) | Event::ReportsChanged | Event::Reports(_) | Event::BeatDue | Event::InPlace(_) | Event::Assigned(_) => {
+                vec![]
+            }
             Event::Stop(_) => unreachable!("step takes it in every phase"),
         }
     }

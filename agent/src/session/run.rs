@@ -48,6 +48,8 @@ pub struct Session<T> {
     pub node_id: NodeId,
     /// Where the host takes packets of cluster networks; `None` leaves it to the managers.
     pub data_path_addr: Option<IpAddr>,
+    /// Up to which generation names and load balancing are in place; `None` on hosts that carry no networks.
+    pub in_place: Option<watch::Receiver<Generation>>,
     /// This host's tasks.
     pub tasks: T,
     /// The way to managers.
@@ -193,6 +195,7 @@ impl<T: Tasks> Session<T> {
                     let description = self.description.borrow_and_update().clone();
                     Event::Description(Box::new(description.unwrap_or_default()))
                 }
+                generation = next_in_place(&mut self.in_place), if machine.is_open() => Event::InPlace(generation),
                 () = sleep_until(welcome_by), if !machine.is_open() => {
                     return End::Elsewhere(format!("{addr} did not accept the session in time"));
                 }
@@ -225,7 +228,11 @@ impl<T: Tasks> Session<T> {
         }
     }
 
-    async fn accepted(&self, addr: &str) {
+    async fn accepted(&mut self, addr: &str) {
+        // The manager is to hear what is in place already.
+        if let Some(in_place) = &mut self.in_place {
+            in_place.mark_changed();
+        }
         tracing::info!(manager = addr, "a manager accepted the session");
         self.tasks.report_all_again().await;
         self.state.send_replace(SessionState {
@@ -253,6 +260,16 @@ impl<T: Tasks> Session<T> {
             Effect::Accepted(_) | Effect::Period(_) | Effect::End(_) => Ok(None),
         }
     }
+}
+
+/// The next generation that is in place. Cancel-safe.
+async fn next_in_place(in_place: &mut Option<watch::Receiver<Generation>>) -> Generation {
+    if let Some(seen) = in_place
+        && seen.changed().await.is_ok()
+    {
+        return *seen.borrow_and_update();
+    }
+    std::future::pending().await
 }
 
 fn next_beat(period: Duration) -> Instant {

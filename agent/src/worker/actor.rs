@@ -8,7 +8,10 @@ use super::{
     record::{HostPort, TaskRecord},
     step::{Action, Facts, Seen, Wanted, refused, step},
 };
-use crate::executor::{ContainerOrder, Executor, ExecutorError, FilesError, NodeContext, Phase, TaskFile, task_files};
+use crate::{
+    executor::{ContainerOrder, Executor, ExecutorError, FilesError, NodeContext, Phase, TaskFile, task_files},
+    network::Told,
+};
 use std::{collections::BTreeSet, sync::Arc};
 use swarm_session::{AssignedTask, HeldPayloads, SharedSpec};
 use swarm_types::{NodeId, TaskId, TaskState, Timestamp};
@@ -45,6 +48,8 @@ pub(super) struct Surroundings {
     pub(super) node_id: NodeId,
     pub(super) prefer_offline_images: bool,
     pub(super) node: watch::Receiver<NodeContext>,
+    /// What the managers said of networks.
+    pub(super) networks: watch::Receiver<Told>,
     /// Raised with each new connection to the engine.
     pub(super) engine: watch::Receiver<u64>,
     /// Secrets and configs of this node's tasks, as far as they have arrived.
@@ -258,7 +263,9 @@ impl Actor {
         };
         let node = self.around.node.borrow().clone();
         let offline = self.around.prefer_offline_images;
-        ContainerOrder::new(task, shared, self.around.node_id, &node, offline).map_err(|error| unresolved(error.to_string()))
+        let told = self.around.networks.borrow().clone();
+        let networks = told.member().map(|member| member.view.clone()).unwrap_or_default();
+        ContainerOrder::new(task, shared, self.around.node_id, &node, &networks, offline).map_err(|error| unresolved(error.to_string()))
     }
 
     /// The files that the container gets. What has not arrived yet is waited for.

@@ -128,6 +128,7 @@ impl Reconciler {
             node_id,
             prefer_offline_images,
             node: node_seen,
+            networks: networks.subscribe(),
             engine,
             payloads: payloads_seen,
             held_ports: held_ports_seen,

@@ -133,7 +133,7 @@ impl Bed {
 async fn open(host: &str, node_id: NodeId, dir: &Path, prefer_offline_images: bool) -> WorkerHandle {
     let config =
         WorkerConfig { dir: Some(dir.to_owned()), node_id, hostname: "alpha".into(), prefer_offline_images, networks: Arc::default() };
-    let executor = DockerExecutor::connect(host).expect("a good address");
+    let executor = DockerExecutor::connect(host, "none", std::path::Path::new("/nonexistent")).expect("a good address");
     WorkerHandle::open(config, Arc::new(executor)).await.expect("opens")
 }
 

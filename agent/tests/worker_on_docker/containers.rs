@@ -139,7 +139,8 @@ async fn the_host_is_described() {
     let Some(host) = crate::bed::docker_host() else {
         return;
     };
-    let executor = swarm_agent::executor::DockerExecutor::connect(&host).expect("a good address");
+    let executor =
+        swarm_agent::executor::DockerExecutor::connect(&host, "none", std::path::Path::new("/nonexistent")).expect("a good address");
     let got = swarm_agent::executor::Executor::describe(&executor).await.expect("the engine answers");
     assert_eq!((got.platform.os.as_str(), got.platform.architecture.as_str()), ("linux", std::env::consts::ARCH));
     assert!(got.resources.nano_cpus >= 1_000_000_000 && got.resources.memory_bytes > 0);

@@ -122,6 +122,7 @@ impl Node {
         let session = Session {
             node_id,
             data_path_addr: None,
+            in_place: None,
             tasks,
             dial: Arc::new(OverTls { identity: Arc::new(LiveIdentity::new(credentials)), roots: roots_seen }),
             managers: managers_seen,

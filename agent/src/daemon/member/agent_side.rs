@@ -42,6 +42,7 @@ impl AgentSide {
         Session {
             node_id: self.node_id,
             data_path_addr: self.data_path_addr,
+            in_place: Some(self.host.networks.in_place()),
             tasks: worker,
             dial: Arc::new(OverTls { identity: self.identity, roots: self.roots }),
             managers: self.managers,

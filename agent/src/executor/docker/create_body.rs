@@ -3,21 +3,37 @@
 use super::super::{ContainerOrder, ExecutorError, order::stop_grace};
 use super::image::familiar;
 use super::link::ApiVersion;
-use super::view::{LABEL_NODE_ID, LABEL_TASK_ID};
+use super::networks::{at_once, endpoint};
+use super::view::{LABEL_NETWORKS, LABEL_NODE_ID, LABEL_TASK_ID};
+use crate::network::{RESOLV_CONF, Resolver};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig, Mount, MountBindOptions,
-    MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, PortBinding,
-    PortMap, ResourcesUlimits,
+    MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig,
+    PortBinding, PortMap, ResourcesUlimits,
 };
-use std::collections::HashMap;
-use swarm_types::{PortConfig, Privileges};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+use swarm_types::{DnsConfig, PortConfig, Privileges};
 
-/// What to send for making the order's container on an engine with this API.
+/// How the order's container is on cluster networks.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The engine's networks, in the order of the attachments.
+    pub(super) names: Vec<String>,
+    /// What the container's resolver is told; `None` off cluster networks.
+    pub(super) resolver: Option<Resolver>,
+    /// The file that is the container's `resolv.conf`, where the engine's would not do.
+    pub(super) resolv_conf: Option<PathBuf>,
+}
+
+/// What to send for making the order's container in these places on an engine with this API.
 ///
 /// # Errors
 /// [`ExecutorError::Refused`]: the order needs what the engine cannot do, and would silently do otherwise.
-pub(super) fn create_body(order: &ContainerOrder, api: ApiVersion) -> Result<ContainerCreateBody, ExecutorError> {
+pub(super) fn create_body(order: &ContainerOrder, places: &Places, api: ApiVersion) -> Result<ContainerCreateBody, ExecutorError> {
     let spec = &order.spec;
     Ok(ContainerCreateBody {
         hostname: text(&spec.hostname),
@@ -34,9 +50,17 @@ pub(super) fn create_body(order: &ContainerOrder, api: ApiVersion) -> Result<Con
         labels: Some(labels(order)),
         stop_signal: text(&spec.stop_signal),
         stop_timeout: spec.stop_grace_period.map(|_| i64::try_from(stop_grace(spec).as_secs()).unwrap_or(i64::MAX)),
-        host_config: Some(host_config(order, api)?),
+        host_config: Some(host_config(order, places, api)?),
+        networking_config: networking(order, &places.names, api),
         ..ContainerCreateBody::default()
     })
+}
+
+/// The places that the engine takes now; older engines are told the others before the start.
+fn networking(order: &ContainerOrder, networks: &[String], api: ApiVersion) -> Option<NetworkingConfig> {
+    let places = at_once(order, api).iter().zip(networks);
+    let endpoints: HashMap<_, _> = places.map(|(attachment, name)| (name.clone(), endpoint(attachment))).collect();
+    (!endpoints.is_empty()).then_some(NetworkingConfig { endpoints_config: Some(endpoints) })
 }
 
 /// The user's labels, then the system's, which win.
@@ -50,22 +74,28 @@ fn labels(order: &ContainerOrder) -> HashMap<String, String> {
         ("com.docker.swarm.service.id", service_id),
         ("com.docker.swarm.service.name", order.service_name.clone()),
     ];
-    let system = system.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let several = (order.attachments.len() > 1).then(|| (LABEL_NETWORKS, order.attachments.len().to_string()));
+    let system = system.into_iter().chain(several).map(|(key, value)| (key.to_owned(), value));
     order.spec.labels.clone().into_iter().chain(system).collect()
 }
 
-fn host_config(order: &ContainerOrder, api: ApiVersion) -> Result<HostConfig, ExecutorError> {
+fn host_config(order: &ContainerOrder, places: &Places, api: ApiVersion) -> Result<HostConfig, ExecutorError> {
     let spec = &order.spec;
-    let dns = spec.dns_config.clone().unwrap_or_default();
+    let mut dns = spec.dns_config.clone().unwrap_or_default();
+    if let Some(resolver) = &places.resolver {
+        dns = DnsConfig { nameservers: resolver.servers.clone(), search: resolver.search.clone(), options: resolver.options.clone() };
+    }
     let mounts: Result<Vec<Mount>, _> = spec.mounts.iter().map(|m| mount(m, api)).collect();
+    let mut mounts = mounts?;
+    mounts.extend(places.resolv_conf.as_deref().filter(|_| spec.mounts.iter().all(|m| m.target != RESOLV_CONF)).map(resolv_conf));
     let mut config = HostConfig {
         port_bindings: port_bindings(&order.host_ports),
-        network_mode: order.network.clone(),
+        network_mode: places.names.first().or(order.network.as_ref()).cloned(),
         log_config: order
             .log_driver
             .as_ref()
             .map(|driver| HostConfigLogConfig { typ: Some(driver.name.clone()), config: map(&driver.options) }),
-        mounts: list(mounts?),
+        mounts: list(mounts),
         group_add: list(spec.groups.clone()),
         readonly_rootfs: flag(spec.read_only),
         init: spec.init,
@@ -154,6 +184,17 @@ fn mount(mount: &swarm_types::Mount, api: ApiVersion) -> Result<Mount, ExecutorE
         image_options: None,
         tmpfs_options: mount.tmpfs_options.as_ref().map(tmpfs_options),
     })
+}
+
+/// The file as the container's `resolv.conf`.
+fn resolv_conf(file: &Path) -> Mount {
+    Mount {
+        target: Some(RESOLV_CONF.to_owned()),
+        source: Some(file.display().to_string()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..Mount::default()
+    }
 }
 
 fn mount_type(kind: swarm_types::MountType) -> MountType {

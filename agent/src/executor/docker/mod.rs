@@ -9,6 +9,7 @@ mod describe;
 mod files;
 mod image;
 mod link;
+mod networks;
 mod view;
 
 pub use link::InvalidEngineAddress;
@@ -26,7 +27,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use link::{Engine, EngineLink, status_of};
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use swarm_types::{MountType, NodeDescription, NodeId, TaskId};
@@ -58,21 +59,30 @@ pub struct DockerExecutor {
     files: Option<files::TaskFiles>,
     work: Semaphore,
     endings: Semaphore,
+    /// Name of the driver of cluster networks.
+    driver: String,
+    /// Where the files are that some containers have for their `resolv.conf`.
+    resolver_dir: PathBuf,
+    making_networks: tokio::sync::Mutex<()>,
 }
 
 impl DockerExecutor {
-    /// For the engine at `docker_host`: `unix:///path` or `tcp://host:port`. Does not connect yet, for the engine may
-    /// come later.
+    /// For the engine at `docker_host`: `unix:///path` or `tcp://host:port`, which knows this agent as the network driver
+    /// `driver`. Files of containers' resolvers are kept in `resolver_dir`. Does not connect yet, for the engine may come
+    /// later.
     ///
     /// # Errors
     /// [`InvalidEngineAddress`] on any other text.
-    pub fn connect(docker_host: &str) -> Result<Self, InvalidEngineAddress> {
+    pub fn connect(docker_host: &str, driver: &str, resolver_dir: &Path) -> Result<Self, InvalidEngineAddress> {
         Ok(Self {
             link: EngineLink::new(docker_host)?,
             images: image::Images::default(),
             files: None,
             work: Semaphore::new(WORK_AT_ONCE_MAX),
             endings: Semaphore::new(ENDINGS_AT_ONCE_MAX),
+            driver: driver.to_owned(),
+            resolver_dir: resolver_dir.to_owned(),
+            making_networks: tokio::sync::Mutex::default(),
         })
     }
 
@@ -111,7 +121,9 @@ impl DockerExecutor {
     async fn create_now(&self, order: &ContainerOrder) -> Result<Container, ExecutorError> {
         self.check_bind_sources(order).await?;
         let engine = self.link.engine().await?;
-        let mut body = create_body::create_body(order, engine.api)?;
+        let places = self.ensure_places(&engine, order).await?;
+        let names = &places.names;
+        let mut body = create_body::create_body(order, &places, engine.api)?;
         let files = self.file_mounts(order).await?;
         if !files.is_empty() {
             body.host_config.get_or_insert_default().mounts.get_or_insert_default().extend(files);
@@ -124,15 +136,26 @@ impl DockerExecutor {
                     tracing::warn!(task = %order.task_id, %warning, "the engine warns of a container");
                 }
                 let id = ContainerId::new(created.id);
+                if names.len() > networks::at_once(order, engine.api).len() {
+                    let made = self.inspected(&engine, id.as_str()).await?;
+                    let vanished = || ExecutorError::Unready { what: format!("the container {} vanished", order.name), source: None };
+                    self.connect_rest(&engine, order, names, &made.ok_or_else(vanished)?).await?;
+                }
                 Ok(Container { id, phase: super::Phase::Created })
             }
-            Err(error) if status_of(&error) == Some(409) => self.adopt(order, &engine, error).await,
+            Err(error) if status_of(&error) == Some(409) => self.adopt(order, names, &engine, error).await,
             Err(error) => Err(self.link.judge(&engine, error)),
         }
     }
 
     /// The name is taken. Before a crash this agent may have made the container without noting it.
-    async fn adopt(&self, order: &ContainerOrder, engine: &Engine, conflict: BollardError) -> Result<Container, ExecutorError> {
+    async fn adopt(
+        &self,
+        order: &ContainerOrder,
+        names: &[String],
+        engine: &Engine,
+        conflict: BollardError,
+    ) -> Result<Container, ExecutorError> {
         let Some(present) = self.inspected(engine, &order.name).await? else {
             let what = format!("a container called {} is just being removed", order.name);
             return Err(ExecutorError::Unready { what, source: None });
@@ -141,6 +164,8 @@ impl DockerExecutor {
             return Err(self.link.judge(engine, conflict));
         }
         let gone = || ExecutorError::Unready { what: format!("the old container {} is just being removed", order.name), source: None };
+        self.connect_rest(engine, order, names, &present).await?;
+        let present = self.inspected(engine, &order.name).await?.ok_or_else(gone)?;
         let container = view::container(&present).ok_or_else(gone)?;
         tracing::info!(task = %order.task_id, container = ?container.id, "adopted a container");
         Ok(container)

@@ -13,12 +13,24 @@ pub(super) const LABEL_TASK_ID: &str = "com.docker.swarm.task.id";
 /// Label that holds the id of the node that a container's task is for.
 pub(super) const LABEL_NODE_ID: &str = "com.docker.swarm.node.id";
 
-/// `None` if the container is as good as gone: it is just being removed.
+/// On how many networks a container is to be before it starts; only on those that are to be on more than one.
+pub(super) const LABEL_NETWORKS: &str = "com.docker.swarm.networks";
+
+/// Whether a container that never ran is not yet on all of its networks: old engines take one when they make it.
+fn is_half_made(inspected: &ContainerInspectResponse) -> bool {
+    let label = inspected.config.as_ref().and_then(|config| config.labels.as_ref()?.get(LABEL_NETWORKS)?.parse::<usize>().ok());
+    let has = inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref()).map_or(0, |networks| networks.len());
+    label.is_some_and(|wanted| has < wanted)
+}
+
+/// `None` if there is no such container in effect: it is just being removed, or was never made to the end; making it again
+/// finds it.
 pub(super) fn container(inspected: &ContainerInspectResponse) -> Option<Container> {
     let id = ContainerId::new(inspected.id.clone()?);
     let state = inspected.state.as_ref()?;
     let phase = match state.status {
         Some(ContainerStateStatusEnum::REMOVING) => return None,
+        Some(ContainerStateStatusEnum::CREATED) if is_half_made(inspected) => return None,
         Some(ContainerStateStatusEnum::CREATED) => Phase::Created,
         _ if state.running == Some(true) => Phase::Running(Running {
             health: health(state),
@@ -114,6 +126,19 @@ mod tests {
             assert_eq!(phase(state), running(health));
         }
         assert_eq!(phase(json!({"Status": "removing"})), None);
+    }
+
+    #[test]
+    fn a_container_that_lacks_networks_is_not_made_yet() {
+        let on = |networks: serde_json::Value, status: &str| {
+            let config = json!({"Labels": {LABEL_NETWORKS: "2"}});
+            let settings = json!({"Networks": networks});
+            let state = json!({"Status": status, "Running": status == "running", "Pid": 7});
+            view(json!({"Id": "c0ffee", "State": state, "Config": config, "NetworkSettings": settings})).is_some()
+        };
+        assert!(!on(json!({"a": {}}), "created"));
+        assert!(on(json!({"a": {}, "b": {}}), "created"));
+        assert!(on(json!({"a": {}}), "running"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn node_id() -> NodeId {
 }
 
 fn order(task: &AssignedTask, shared: &SharedSpec) -> Result<ContainerOrder, OrderError> {
-    ContainerOrder::new(task, shared, node_id(), &node(), false)
+    ContainerOrder::new(task, shared, node_id(), &node(), &NetworkView::default(), false)
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn log_driver_network_and_ports_come_from_their_places() {
     shared.endpoint = Some(EndpointSpec { mode: None, ports: vec![port(PublishMode::Ingress), port(PublishMode::Host)] });
     let mut node = node();
     node.task_defaults.log_driver = driver("local");
-    let order = |shared: &SharedSpec| ContainerOrder::new(&task(1), shared, node_id(), &node, false);
+    let order = |shared: &SharedSpec| ContainerOrder::new(&task(1), shared, node_id(), &node, &NetworkView::default(), false);
     let got = order(&shared).expect("fine");
     assert_eq!(got.log_driver, driver("local"));
     assert_eq!(got.network, None);

@@ -20,14 +20,20 @@ fn order(spec: ContainerSpec) -> ContainerOrder {
         resources: None,
         log_driver: None,
         network: None,
+        attachments: vec![],
         host_ports: vec![],
         files: vec![],
         prefer_offline_image: false,
     }
 }
 
+/// The engine's networks of an order: called as the cluster's.
+fn places(order: &ContainerOrder) -> Places {
+    Places { names: order.attachments.iter().map(|attachment| attachment.name.clone()).collect(), ..Places::default() }
+}
+
 fn sent(order: &ContainerOrder, api: ApiVersion) -> Value {
-    let body = create_body(order, api).expect("the engine can do it");
+    let body = create_body(order, &places(order), api).expect("the engine can do it");
     serde_json::to_value(body).expect("serializes")
 }
 
@@ -248,8 +254,8 @@ fn an_old_engine_is_not_asked_for_what_it_would_leave_out_silently() {
     let refusal = |mount: swarm_types::Mount| {
         let mount = swarm_types::Mount { target: "/x".into(), ..mount };
         let order = order(ContainerSpec { mounts: vec![mount], ..ContainerSpec::default() });
-        assert!(create_body(&order, API_NEW).is_ok());
-        create_body(&order, API_20_10).err().map(|error| error.to_string())
+        assert!(create_body(&order, &Places::default(), API_NEW).is_ok());
+        create_body(&order, &Places::default(), API_20_10).err().map(|error| error.to_string())
     };
     let volume_options = Some(VolumeOptions { subpath: "a".into(), ..Default::default() });
     assert_eq!(
@@ -303,7 +309,8 @@ fn network_and_log_driver() {
 fn privileges_become_security_options() {
     let options = |privileges: Privileges| {
         let order = order(ContainerSpec { privileges: Some(privileges), ..ContainerSpec::default() });
-        create_body(&order, API_20_10).map(|body| body.host_config.and_then(|config| config.security_opt).unwrap_or_default())
+        create_body(&order, &Places::default(), API_20_10)
+            .map(|body| body.host_config.and_then(|config| config.security_opt).unwrap_or_default())
     };
     let got = options(Privileges {
         selinux_context: Some(SeLinuxContext { disable: false, user: "u".into(), role: "r".into(), kind: "t".into(), level: "l".into() }),
@@ -331,4 +338,37 @@ fn privileges_become_security_options() {
     assert_eq!(options(seccomp("unconfined", "")).expect("valid"), ["seccomp=unconfined"]);
     assert!(options(seccomp("default", "")).expect("valid").is_empty());
     assert!(options(seccomp("custom", "no base64!")).is_err());
+}
+
+#[test]
+fn old_engines_take_one_network_at_first_and_new_ones_all() {
+    let attachment = |n: u8, name: &str| crate::executor::Attachment {
+        network: swarm_types::NetworkId::from_random([n; 16]),
+        name: name.into(),
+        internal: false,
+        gateway: [10, 0, n, 1].into(),
+        address: format!("10.0.{n}.3/24").parse().expect("an address"),
+        driver_opts: pairs(&[("x", "y")]),
+    };
+    let attachments = vec![attachment(1, "front"), attachment(2, "back")];
+    let order = ContainerOrder { attachments, ..order(ContainerSpec::default()) };
+    let place = |n: u8| json!({"DriverOpts": {"x": "y", "swarm.address": format!("10.0.{n}.3/24")}});
+    let old = sent(&order, API_20_10);
+    assert_eq!(old["HostConfig"], json!({"NetworkMode": "front"}));
+    assert_eq!(old["NetworkingConfig"], json!({"EndpointsConfig": {"front": place(1)}}));
+    let new = sent(&order, API_NEW);
+    assert_eq!(new["NetworkingConfig"], json!({"EndpointsConfig": {"front": place(1), "back": place(2)}}));
+}
+
+#[test]
+fn names_are_asked_of_the_network_and_past_the_engine_where_it_would_be_wrong() {
+    let dns_config = Some(DnsConfig { nameservers: words(&["192.0.2.1"]), search: words(&["a.example"]), options: words(&["ndots:2"]) });
+    let order = order(ContainerSpec { dns_config, ..ContainerSpec::default() });
+    let resolver = crate::network::Resolver { servers: words(&["10.0.1.1"]), search: words(&["a.example"]), ..Default::default() };
+    let places = Places { names: words(&["front"]), resolver: Some(resolver), resolv_conf: Some("/state/resolv/x".into()) };
+    let body = create_body(&order, &places, API_20_10).expect("the engine can do it");
+    let host = serde_json::to_value(body).expect("serializes")["HostConfig"].clone();
+    assert_eq!((&host["Dns"], &host["DnsSearch"], &host["DnsOptions"]), (&json!(["10.0.1.1"]), &json!(["a.example"]), &Value::Null));
+    let mount = json!([{"Target": "/etc/resolv.conf", "Source": "/state/resolv/x", "Type": "bind", "ReadOnly": true}]);
+    assert_eq!(host["Mounts"], mount);
 }
