@@ -40,6 +40,12 @@ pub struct Config {
     /// Milliseconds without a heartbeat after which a follower stands for election: lower bound, upper bound.
     #[arg(long, value_delimiter = ',', default_values_t = [300, 500])]
     pub raft_election_ms: Vec<u64>,
+    /// Log entries between two snapshots.
+    #[arg(long, default_value_t = 10_000)]
+    pub raft_snapshot_interval: u64,
+    /// Log entries kept behind a snapshot for slow followers.
+    #[arg(long, default_value_t = 500)]
+    pub raft_entries_kept: u64,
 }
 
 /// Form of log lines.

@@ -7,11 +7,14 @@ use crate::{
     dispatcher::{Dispatcher, Timing},
     dispatcher_routes::DispatcherRoutes,
     events::EventLog,
+    known_managers,
     links::Links,
     member::MemberFile,
     peer::{PeerError, Peers},
     planner_loop,
     raft::{JoinRequest, Member, OpenError, RaftNode, Tuning, membership::Membership, routes::RaftRoutes},
+    rebuild,
+    room::Room,
     server::{self, LiveTls, Rooms},
     store::Leadership,
 };
@@ -20,12 +23,11 @@ use serde::Deserialize;
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::Path,
     sync::{Arc, RwLock},
     time::{Duration, SystemTime},
 };
 use swarm_pki::{CertStore, LiveIdentity, NodeKey, NodeSubject, RootCa, Stored};
-use swarm_raftlog::{Keys, Wipe, wipe};
+use swarm_raftlog::{Keys, KeysError};
 use swarm_state::{Batch, Change, Object};
 use swarm_types::{
     Actor, ClusterId, InitRequest, JoinTokens, NetworkCreate, NodeId, Role, Swarm, Timestamp, TlsInfo, Version, validate::check_network,
@@ -68,11 +70,12 @@ pub struct InitFile {
 pub async fn run(config: Config) -> Result<u8> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir).context("could not create the state folder")?;
     fs::set_permissions(&config.state_dir, fs::Permissions::from_mode(0o700)).context("could not protect the state folder")?;
+    Room::new(&config.state_dir).until_open().await;
     let certs = CertStore::new(config.certs.parent().context("--certs has no parent folder")?);
-    let init = read_init(&config)?;
-    let member = ensure_member(&config.state_dir, init.as_ref(), &config.join, &certs)?;
+    let init = if rebuild::is_begun(&config.state_dir)? { None } else { read_init(&config)? };
+    let member = rebuild::ensure_member(&config, init.as_ref().map(|init| init.node_id), &certs)?;
     let identity = match &init {
-        Some(init) if !member.finished => Identity::found(init, &certs)?,
+        Some(init) if !member.finished && member.rebuild.is_none() => Identity::found(init, &certs)?,
         _ => Identity::load(&certs)?,
     };
     start(config, identity, init, member).await
@@ -82,29 +85,6 @@ fn read_init(config: &Config) -> Result<Option<InitFile>> {
     let Some(path) = &config.init else { return Ok(None) };
     let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not an init file", path.display())).map(Some)
-}
-
-/// The member's file. An interrupted founding starts again from nothing: its root key was in memory only.
-fn ensure_member(dir: &Path, init: Option<&InitFile>, join: &[String], certs: &CertStore) -> Result<MemberFile> {
-    match MemberFile::load(dir).context("could not read the member file")? {
-        Some(member) if member.finished || init.is_none() => Ok(member),
-        started => {
-            if started.is_some() {
-                tracing::warn!("making the cluster was interrupted; it starts again from nothing");
-            }
-            if init.is_none() && join.is_empty() {
-                bail!("{} has no member file, and there is nothing to make or join", dir.display());
-            }
-            // What lies here is of an earlier membership, whose end was interrupted. Under a new id it must not be continued.
-            wipe(dir, Wipe::StateAndKeys).context("could not wipe an unfinished state")?;
-            if init.is_some() {
-                certs.wipe().context("could not wipe unfinished certificates")?;
-            }
-            let member = MemberFile { raft_id: rand::random::<u64>() >> 1 | 1, finished: false };
-            member.save(dir).context("could not write the member file")?;
-            Ok(member)
-        }
-    }
 }
 
 /// Who this manager is, and for a founder the root it makes.
@@ -153,12 +133,7 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     let peers = Arc::new(Peers::new(Arc::new(swarm_pki::client_config(Arc::clone(&live), &roots))));
     let tls: LiveTls = Arc::new(RwLock::new(Arc::new(swarm_pki::server_config(Arc::clone(&live), &roots))));
     let listener = TcpListener::bind(config.listen_addr).await.with_context(|| format!("could not listen on {}", config.listen_addr))?;
-    let tuning = tuning(&config)?;
-    let keys = Keys::open(&config.state_dir, None).context("could not open the data key")?;
-    let raft = match RaftNode::open(&config.state_dir, &keys, member.raft_id, Arc::clone(&peers), &tuning).await {
-        Ok(raft) => raft,
-        Err(error) => return Err(refuse_state(&config.state_dir, member, error)),
-    };
+    let raft = open_or_rebuild(&config, &mut member, &peers).await?;
     let store = raft.store();
     let membership = Membership::new(raft.clone());
     let links = Arc::new(Links::new(store.clone(), Arc::clone(&peers), identity.node_id, membership.clone()));
@@ -198,6 +173,7 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
         joined = become_member => match joined {
             Ok(()) => {
                 phase.send_replace(Phase::Ready(String::new()));
+                tokio::spawn(known_managers::keep(config.state_dir.clone(), identity.node_id, raft.clone()));
                 tracing::info!(node_id = %identity.node_id, "manager is ready");
                 notify_ready();
                 serve_until_stopped(&stop, &raft).await?
@@ -225,18 +201,37 @@ async fn start(config: Config, identity: Identity, init: Option<InitFile>, mut m
     Ok(code)
 }
 
-/// Tells why the member cannot start. A log that cannot be believed is never half read: the log line names the member and its
-/// folder, since only the other managers have what is lost, and only under a new id may it come back.
-fn refuse_state(dir: &Path, member: MemberFile, error: OpenError) -> anyhow::Error {
-    let damaged = match &error {
-        OpenError::Log(log) => log.needs_rebuild(),
-        OpenError::Gap { .. } => true,
-        _ => false,
+/// Why the replicated state could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum StateError {
+    #[error("could not open the data key")]
+    Keys(#[from] KeysError),
+    #[error("could not open the replicated state")]
+    Raft(#[from] OpenError),
+}
+
+async fn open_state(config: &Config, raft_id: u64, peers: &Arc<Peers>) -> Result<Result<RaftNode, StateError>> {
+    let tuning = tuning(config)?;
+    let keys = match Keys::open(&config.state_dir, None) {
+        Ok(keys) => keys,
+        Err(error) => return Ok(Err(error.into())),
     };
-    if damaged {
-        tracing::error!(error = crate::chain(&error), raft_id = member.raft_id, folder = %dir.display(), "the log is damaged: this manager must leave and join again");
-    }
-    anyhow::Error::new(error).context("could not open the replicated state")
+    Ok(RaftNode::open(&config.state_dir, &keys, raft_id, Arc::clone(peers), &tuning).await.map_err(StateError::Raft))
+}
+
+/// Opens the replicated state. What cannot be believed is never half read: the member starts anew under a new id then.
+async fn open_or_rebuild(config: &Config, member: &mut MemberFile, peers: &Arc<Peers>) -> Result<RaftNode> {
+    let error = match open_state(config, member.raft_id, peers).await? {
+        Ok(raft) => return Ok(raft),
+        Err(error) => error,
+    };
+    let damage = match &error {
+        StateError::Keys(error) => rebuild::damage_of_keys(error),
+        StateError::Raft(error) => rebuild::damage_of_state(error),
+    };
+    let Some(reason) = damage else { return Err(error.into()) };
+    *member = rebuild::begin(config, Some(member), reason)?;
+    Ok(open_state(config, member.raft_id, peers).await??)
 }
 
 fn tuning(config: &Config) -> Result<Tuning> {
@@ -246,7 +241,13 @@ fn tuning(config: &Config) -> Result<Tuning> {
             bail!("--raft-election-ms {other:?}: two rising numbers above the heartbeat of {} ms are needed", config.raft_heartbeat_ms)
         }
     };
-    Ok(Tuning { heartbeat_ms: config.raft_heartbeat_ms.max(10), election_ms, ..Tuning::default() })
+    Ok(Tuning {
+        heartbeat_ms: config.raft_heartbeat_ms.max(10),
+        election_ms,
+        snapshot_interval: config.raft_snapshot_interval,
+        entries_for_slow_followers: config.raft_entries_kept,
+        ..Tuning::default()
+    })
 }
 
 /// Founds or joins the group; nothing to do when that was finished before.
@@ -259,14 +260,15 @@ async fn become_member(
     phase: &watch::Sender<Phase>,
 ) -> Result<()> {
     if !member.finished {
-        phase.send_replace(Phase::Joining(String::new()));
+        let why =
+            member.rebuild.as_ref().map_or_else(String::new, |rebuild| format!("rebuilding from the other managers: {}", rebuild.reason));
+        phase.send_replace(Phase::Joining(why));
         match (init, &identity.founding) {
             (Some(init), Some(ca)) => found_cluster(config, identity, init, ca, raft).await?,
-            _ => join_cluster(config, identity, raft, member.raft_id).await?,
+            _ => join_cluster(config, identity, raft, member).await?,
         }
         raft.until_member().await?;
-        member.finished = true;
-        member.save(&config.state_dir).context("could not write the member file")?;
+        rebuild::finish(&config.state_dir, member)?;
     }
     // A manager answers once it knows the cluster: a founder at once, others when the leader has brought them up to date.
     let mut state = raft.store().watch_state();
@@ -333,7 +335,10 @@ fn new_swarm(id: ClusterId, request: &InitRequest, ca: &RootCa, now: Timestamp) 
 }
 
 /// Asks the managers until one that leads has made this node a voter.
-async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, raft_id: u64) -> Result<()> {
+async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, member: &MemberFile) -> Result<()> {
+    let raft_id = member.raft_id;
+    let rebuilt_from = member.rebuild.iter().flat_map(|rebuild| &rebuild.managers);
+    let managers: Vec<&String> = config.join.iter().chain(rebuilt_from).collect();
     let request = JoinRequest { node_id: identity.node_id, raft_id, addr: config.advertise_addr.to_string() };
     let mut hint: Option<String> = None;
     for attempt in 0usize.. {
@@ -342,7 +347,7 @@ async fn join_cluster(config: &Config, identity: &Identity, raft: &RaftNode, raf
         if raft.is_voter() && is_recorded {
             return Ok(());
         }
-        let known: Vec<&String> = hint.iter().chain(&config.join).collect();
+        let known: Vec<&String> = hint.iter().chain(managers.iter().copied()).collect();
         let Some(addr) = known.get(if hint.is_some() { 0 } else { attempt % known.len().max(1) }).map(|a| (*a).clone()) else {
             bail!("no manager to join was named");
         };

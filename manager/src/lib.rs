@@ -12,11 +12,14 @@ pub mod daemon;
 pub mod dispatcher;
 pub mod dispatcher_routes;
 pub mod events;
+pub mod known_managers;
 pub mod links;
 pub mod member;
 pub mod peer;
 pub mod planner_loop;
 pub mod raft;
+pub mod rebuild;
+pub mod room;
 pub mod server;
 pub mod store;
 

@@ -73,6 +73,9 @@ pub enum ProposeError {
     /// No majority answered within the bound. The batch may still be stored later.
     #[error("no majority of the managers answered in time")]
     NoQuorum,
+    /// The leader's disk has no room for it. Nothing was stored.
+    #[error("{0}")]
+    NoRoom(String),
     /// The manager stops, or its storage failed.
     #[error("the log is closed: {0}")]
     Closed(String),

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::files::{self, FileError};
 use crate::seal::{Kind, Label, Sealer};
 
-const FILE_NAME: &str = "dek.json";
+pub(crate) const FILE_NAME: &str = "dek.json";
 const FILE_VERSION: u32 = 1;
 
 /// Key-encryption key: locks the data key while autolock is on. Wiped from memory when dropped.
@@ -75,6 +75,17 @@ pub enum KeysError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl KeysError {
+    /// Whether the data key is lost for good, and with it everything sealed with it, so that only
+    /// rebuilding this member from its peers helps.
+    pub fn needs_rebuild(&self) -> bool {
+        match self {
+            KeysError::Missing { .. } | KeysError::Malformed { .. } => true,
+            KeysError::Locked { .. } | KeysError::WrongKek { .. } | KeysError::File { .. } => false,
+        }
+    }
 }
 
 impl From<FileError> for KeysError {
@@ -167,6 +178,18 @@ impl Keys {
 
     pub(crate) fn sealer(&self) -> Sealer {
         Sealer::new(&self.dek)
+    }
+}
+
+/// Whether `dir` has a key file that is none: torn, altered, or of an unknown version.
+pub(crate) fn is_malformed(dir: &Path) -> Result<bool, KeysError> {
+    match read_file(&dir.join(FILE_NAME)) {
+        Ok(None) => Ok(false),
+        // What is locked cannot be judged without its key, and may be good.
+        Ok(Some(file)) if file.sealed => Ok(false),
+        Ok(Some(file)) => Ok(unlock(&dir.join(FILE_NAME), &file, None).is_err()),
+        Err(KeysError::Malformed { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

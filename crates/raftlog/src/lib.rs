@@ -28,7 +28,7 @@
 //! - The data key never leaves `dek.json` and the memory of this process.
 //!
 //! What it never does: it does not rebuild itself. A log that cannot be believed stops the member;
-//! the manager decides to [`wipe`] it and to join again *as a new member*, because a member that
+//! the manager decides to [`set_aside`] or [`wipe`] it and to join again *as a new member*, because a member that
 //! forgot its vote could vote twice.
 //!
 //! sled reports damaged pages by panicking. Those panics are caught here, which needs the unwinding
@@ -43,6 +43,7 @@ mod log;
 mod seal;
 mod sled_backend;
 mod snapshot;
+mod usage;
 mod view;
 mod wipe;
 mod writer;
@@ -54,4 +55,5 @@ pub use keys::{Kek, Keys, KeysError};
 pub use log::{ENTRY_BYTES_MAX, LogReader, LogStatus, RaftLog};
 pub use sled_backend::SledBackend;
 pub use snapshot::{SnapshotError, SnapshotReader, SnapshotSink, SnapshotStore, SnapshotWriter, StoredSnapshot};
-pub use wipe::{Wipe, WipeError, wipe};
+pub use usage::LogUsage;
+pub use wipe::{Wipe, WipeError, set_aside, wipe};

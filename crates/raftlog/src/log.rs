@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openraft::{LogId, RaftTypeConfig, Vote};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::LogError;
 use crate::backend::{Budget, MetaKey, StoredRecord, StoredRecords};
 use crate::codec;
 use crate::seal::{Kind, Label, Sealer};
 use crate::view::LogView;
 use crate::writer::{Request, SharedBackend, with_backend};
+use crate::{LogError, LogUsage};
 
 /// Folder of the database within the state directory.
 pub(crate) const LOG_DIR: &str = "log";
@@ -87,6 +87,18 @@ impl<C: RaftTypeConfig<NodeId = u64>> RaftLog<C> {
     /// from its own disk and must be rebuilt from its peers.
     pub fn last_purged(&self) -> Option<LogId<u64>> {
         self.reader.shared.view().purged()
+    }
+
+    /// Indexes of the entries in the log, those handed over but not written included.
+    pub fn held(&self) -> Range<u64> {
+        let view = self.reader.shared.view();
+        let start = view.purged().map_or(0, |purged| purged.index + 1);
+        start..view.next_index().unwrap_or(start)
+    }
+
+    /// Tells how much the log holds, also after the log was handed to consensus.
+    pub fn usage(&self) -> LogUsage {
+        self.reader.shared.view().usage().clone()
     }
 
     /// Waits for room in the writer's queue. What is sent through the permit cannot fail, so bounds

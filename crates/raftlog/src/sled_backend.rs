@@ -289,7 +289,13 @@ impl SledBackend {
             Ok(Err(error)) => Err(self.named(doing, error)),
             Err(panic) => {
                 self.broken.store(true, Ordering::Release);
-                Err(self.damaged(doing, panic_text(panic.as_ref())))
+                let reason = panic_text(panic.as_ref());
+                // Some writes of sled's that find no room panic. That is no damage: what was synced before is there.
+                if is_about_space(&reason) {
+                    let source = std::io::Error::new(ErrorKind::StorageFull, reason);
+                    return Err(LogError::File { doing, path: self.path.clone(), source });
+                }
+                Err(self.damaged(doing, reason))
             }
         }
     }
@@ -305,6 +311,9 @@ impl SledBackend {
                 LogError::File { doing, path: self.path.clone(), source }
             }
             sled::Error::Unsupported(reason) => LogError::Refused { doing, path: self.path.clone(), reason },
+            sled::Error::ReportableBug(reason) if is_about_space(&reason) => {
+                LogError::File { doing, path: self.path.clone(), source: std::io::Error::new(ErrorKind::StorageFull, reason) }
+            }
             sled::Error::Io(_) | sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::CollectionNotFound(_) => {
                 self.damaged(doing, error.to_string())
             }
@@ -514,6 +523,11 @@ fn sync_files(dir: &Path) -> Result<(), LogError> {
     }
     files::sync_dir(dir)?;
     Ok(())
+}
+
+/// Whether a text of sled's tells of a full disk: the system's words, or Rust's names for them.
+fn is_about_space(text: &str) -> bool {
+    ["No space left on device", "StorageFull", "os error 28", "Disk quota exceeded"].iter().any(|words| text.contains(words))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

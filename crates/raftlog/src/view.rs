@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use openraft::{LogId, RaftLogId};
 
+use crate::LogUsage;
 use crate::backend::Budget;
 
 /// Encoded bytes of entries kept in memory. Entries not yet written are kept beyond it.
@@ -23,6 +24,7 @@ pub(crate) struct LogView<E> {
     entries: Option<(u64, LogId<u64>)>,
     tail: VecDeque<TailEntry<E>>,
     tail_bytes: usize,
+    usage: LogUsage,
 }
 
 #[derive(Debug)]
@@ -41,11 +43,15 @@ impl<E: RaftLogId<u64>> TailEntry<E> {
 
 impl<E: RaftLogId<u64>> LogView<E> {
     pub(crate) fn new(purged: Option<LogId<u64>>) -> Self {
-        LogView { purged, entries: None, tail: VecDeque::new(), tail_bytes: 0 }
+        LogView { purged, entries: None, tail: VecDeque::new(), tail_bytes: 0, usage: LogUsage::default() }
     }
 
     pub(crate) fn purged(&self) -> Option<LogId<u64>> {
         self.purged
+    }
+
+    pub(crate) fn usage(&self) -> &LogUsage {
+        &self.usage
     }
 
     /// Id of the last entry, or of the last purged one if there are no entries.
@@ -65,6 +71,7 @@ impl<E: RaftLogId<u64>> LogView<E> {
             let first = self.entries.map_or(log_id.index, |(first, _)| first);
             self.entries = Some((first, log_id));
             self.tail_bytes += added.encoded_bytes;
+            self.usage.appended(log_id.index, added.encoded_bytes);
             self.tail.push_back(added);
         }
         while (self.tail_bytes > TAIL_BYTES_MAX || self.tail.len() > TAIL_ENTRIES_MAX)
@@ -82,6 +89,7 @@ impl<E: RaftLogId<u64>> LogView<E> {
         if from > last.index {
             return;
         }
+        self.usage.truncated(from);
         self.entries = before.filter(|_| first < from).map(|last| (first, last));
         while self.tail.back().is_some_and(|newest| newest.index() >= from) {
             let newest = self.tail.pop_back();
@@ -92,6 +100,7 @@ impl<E: RaftLogId<u64>> LogView<E> {
     /// Drops the entries up to and including `upto`, which may be beyond the last one.
     pub(crate) fn purge(&mut self, upto: LogId<u64>) {
         self.purged = self.purged.max(Some(upto));
+        self.usage.purged(upto.index);
         self.entries = self.entries.filter(|(_, last)| last.index > upto.index).map(|(first, last)| (first.max(upto.index + 1), last));
         while self.tail.front().is_some_and(|oldest| oldest.index() <= upto.index) {
             self.forget_oldest();

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, FileError};
+use crate::keys::{self, KeysError};
 use crate::log::LOG_DIR;
 use crate::sled_backend::mark_path;
 use crate::snapshot::SNAPSHOT_DIR;
@@ -49,7 +50,7 @@ pub fn wipe(dir: &Path, what: Wipe) -> Result<(), WipeError> {
     }
     if what == Wipe::StateAndKeys {
         // First, so that a wipe that is cut short leaves nothing readable.
-        remove_file(&dir.join("dek.json"))?;
+        remove_file(&dir.join(keys::FILE_NAME))?;
         remove_file(&dir.join("dek.tmp"))?;
     }
     for name in [LOG_DIR, SNAPSHOT_DIR] {
@@ -58,6 +59,38 @@ pub fn wipe(dir: &Path, what: Wipe) -> Result<(), WipeError> {
     // After the database: a crash between the two leaves a mark that asks for a wipe, while a database
     // without its mark could be anything.
     remove_file(&mark_path(&dir.join(LOG_DIR)))?;
+    files::sync_dir(dir)?;
+    Ok(())
+}
+
+/// Moves log, mark and snapshots out of `dir` into the folder `aside` in it, so that a member can
+/// start anew and nothing is lost for whoever wants to look. The data key goes too if it cannot be
+/// read; a readable one stays, locked or not as it was. The log must be closed. Blocks on the disk.
+///
+/// May be repeated until it succeeds, as long as the member was not started in between.
+///
+/// # Errors
+/// The first step that failed.
+pub fn set_aside(dir: &Path, aside: &str) -> Result<(), WipeError> {
+    let to = dir.join(aside);
+    files::ensure_dir(&to)?;
+    let mut names = vec![LOG_DIR.to_owned(), SNAPSHOT_DIR.to_owned()];
+    names.extend(mark_path(Path::new(LOG_DIR)).to_str().map(str::to_owned));
+    let is_malformed = keys::is_malformed(dir).map_err(|error| match error {
+        KeysError::File { doing, path, source } => WipeError { doing, path, source },
+        other => WipeError { doing: "judge", path: dir.join(keys::FILE_NAME), source: std::io::Error::other(other) },
+    })?;
+    if is_malformed {
+        names.push(keys::FILE_NAME.to_owned());
+    }
+    for name in names {
+        let from = dir.join(&name);
+        match std::fs::rename(&from, to.join(&name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed.map_err(files::failed("set aside", &from))?,
+        }
+    }
+    files::sync_dir(&to)?;
     files::sync_dir(dir)?;
     Ok(())
 }

@@ -43,6 +43,7 @@ pub(super) async fn commit<T>(store: &Store, mut decide: impl FnMut(&State) -> R
             }
             Err(ProposeError::NotLeader(_)) => return Err(ApiError::NotLeading),
             Err(ProposeError::NoQuorum) => return Err(ApiError::NoLeader),
+            Err(ProposeError::NoRoom(reason)) => return Err(ApiError::NoRoom(reason)),
             Err(ProposeError::Closed(reason)) => return Err(ApiError::Closed(reason)),
         }
     }

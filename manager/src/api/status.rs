@@ -24,6 +24,7 @@ enum Code {
     FailedPrecondition,
     PermissionDenied,
     Unimplemented,
+    ResourceExhausted,
     DeadlineExceeded,
     Internal,
     Unknown,
@@ -36,7 +37,7 @@ impl Code {
             Self::AlreadyExists => StatusCode::CONFLICT,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::DeadlineExceeded | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ResourceExhausted | Self::DeadlineExceeded | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -217,6 +218,9 @@ pub enum ApiError {
     /// The whole request took too long.
     #[error("context deadline exceeded")]
     Deadline,
+    /// The leader's disk is full. Nothing was stored.
+    #[error("{0}")]
+    NoRoom(String),
     /// The manager stops, or its storage failed.
     #[error("{0}")]
     Closed(String),
@@ -234,7 +238,8 @@ enum Told {
 impl ApiError {
     fn told(&self) -> Told {
         use Code::{
-            AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, PermissionDenied, Unimplemented, Unknown,
+            AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, PermissionDenied, ResourceExhausted,
+            Unimplemented, Unknown,
         };
         match self {
             Self::NoSuchPage => Told::Plain(StatusCode::NOT_FOUND),
@@ -284,6 +289,7 @@ impl ApiError {
             Self::NoLeader | Self::NotLeading => Told::Plain(StatusCode::INTERNAL_SERVER_ERROR),
             Self::OutOfSequence | Self::LeaderLost(_) => Told::Rpc(Unknown),
             Self::Deadline => Told::Rpc(DeadlineExceeded),
+            Self::NoRoom(_) => Told::Rpc(ResourceExhausted),
             Self::RootCa | Self::Closed(_) | Self::Encode(_) => Told::Rpc(Internal),
         }
     }

@@ -389,6 +389,9 @@ pub struct Hello {
     pub node_id: NodeId,
     /// Its id in Raft.
     pub raft_id: u64,
+    /// Whether there is room on its disk for more writes.
+    #[serde(default)]
+    pub has_room: bool,
 }
 
 fn raft_error(error: RaftError<u64, ClientWriteError<u64, Member>>) -> MembershipError {

@@ -7,6 +7,7 @@
 //! - A snapshot on the wire is a stream of objects, so neither side holds it twice.
 //! - A raft id is never used again: each time a node becomes a manager it gets a new one.
 
+mod compaction;
 pub mod membership;
 pub mod network;
 pub mod node;
@@ -14,6 +15,7 @@ pub mod proposer;
 mod roles;
 pub mod routes;
 pub mod state_machine;
+mod step_aside;
 
 pub use membership::{JoinRequest, MembershipError};
 pub use node::{OpenError, RaftNode, Tuning};

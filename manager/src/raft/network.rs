@@ -95,10 +95,12 @@ fn rpc_error<E: std::error::Error>(error: &PeerError) -> Rpc<E> {
     if must_back_off(error) { RPCError::Unreachable(Unreachable::new(error)) } else { RPCError::Network(NetworkError::new(error)) }
 }
 
-/// A refused dial must back off, and so must a call to a member that is not there any more; a broken connection is worth one
-/// retry at once.
+/// A refused dial must back off, and so must a call to a member that is not there any more or has no room; a broken connection
+/// is worth one retry at once.
 fn must_back_off(error: &PeerError) -> bool {
-    error.is_unreachable() || matches!(error, PeerError::Status { status: http::StatusCode::GONE, .. })
+    use http::StatusCode;
+    let waits = matches!(error, PeerError::Status { status: StatusCode::GONE | StatusCode::INSUFFICIENT_STORAGE, .. });
+    error.is_unreachable() || waits
 }
 
 impl RaftNetwork<TypeConfig> for PeerClient {
@@ -235,10 +237,11 @@ impl io::Write for PieceWriter {
 ///
 /// # Errors
 /// When the stream breaks, or is no snapshot.
-pub async fn receive_snapshot(body: Body) -> io::Result<(SnapshotHead, StateSnapshot)> {
+pub async fn receive_snapshot(body: Body) -> io::Result<Received> {
     if blocking::is_in_place() {
         let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
-        return read_snapshot(&mut &bytes[..]);
+        let (head, state) = read_snapshot(&mut &bytes[..])?;
+        return Ok(Received { head, state, bytes: bytes.len() as u64 });
     }
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
     let decoder = tokio::task::spawn_blocking(move || {
@@ -246,13 +249,26 @@ pub async fn receive_snapshot(body: Body) -> io::Result<(SnapshotHead, StateSnap
         read_snapshot(&mut input)
     });
     let mut stream = body.into_data_stream();
+    let mut bytes = 0;
     while let Some(piece) = stream.next().await {
+        bytes += piece.as_ref().map_or(0, |piece| piece.len() as u64);
         if sender.send(piece.map_err(io::Error::other)).await.is_err() {
             break;
         }
     }
     drop(sender);
-    decoder.await.map_err(io::Error::other)?
+    let (head, state) = decoder.await.map_err(io::Error::other)??;
+    Ok(Received { head, state, bytes })
+}
+
+/// A snapshot that arrived whole.
+pub struct Received {
+    /// What it starts with.
+    pub head: SnapshotHead,
+    /// The state.
+    pub state: StateSnapshot,
+    /// Its bytes on the wire.
+    pub bytes: u64,
 }
 
 struct PieceReader {

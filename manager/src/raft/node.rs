@@ -1,23 +1,36 @@
 //! One member of the consensus group: opens the log, runs openraft, and gives out the [`Store`].
 
-use super::{Member, Raft, TypeConfig, network::Network, proposer::Proposer, state_machine::LoadError, state_machine::StateMachine};
+use super::{
+    Member, Raft, TypeConfig, compaction,
+    network::Network,
+    proposer::Proposer,
+    state_machine::{LoadError, StateMachine, save},
+    step_aside,
+};
 use crate::{
     blocking,
     peer::{PeerError, Peers},
+    room::{NoRoom, Room},
     store::{Leadership, Log, LogFuture, Peer, ProposeError, Publisher, ReadError, Store},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
-use openraft::{Config, RaftMetrics, ServerState, SnapshotPolicy, error::CheckIsLeaderError, error::RaftError};
+use openraft::{
+    Config, RaftMetrics, ServerState, Snapshot, SnapshotPolicy, StorageError, Vote,
+    error::{CheckIsLeaderError, Fatal, RaftError},
+    raft::SnapshotResponse,
+    storage::{RaftLogReader, RaftLogStorage, RaftStateMachine},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     path::Path,
     sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use swarm_raftlog::{Keys, LogError, LogStatus, RaftLog, SnapshotError, SnapshotStore};
+use swarm_raftlog::{Keys, LogError, LogStatus, LogUsage, RaftLog, SnapshotError, SnapshotStore};
 use swarm_state::Batch;
 use swarm_types::{RemoteManager, Version};
 use tokio::sync::{Notify, watch};
@@ -93,6 +106,12 @@ pub struct RaftNode {
     log_status: watch::Receiver<LogStatus>,
     /// Somebody says that this member was taken out.
     told_out: Arc<Notify>,
+    /// Room on the disk of the state folder.
+    pub room: Room,
+    pub(super) snapshots: Arc<SnapshotStore<TypeConfig>>,
+    pub(super) log_usage: LogUsage,
+    /// What the last leader's snapshot that did not fit took until then; zero if it did.
+    snapshot_bytes: Arc<AtomicU64>,
 }
 
 impl RaftNode {
@@ -110,7 +129,7 @@ impl RaftNode {
     /// # Errors
     /// [`OpenError`]
     pub async fn open_on(
-        log: RaftLog<TypeConfig>,
+        mut log: RaftLog<TypeConfig>,
         dir: &Path,
         keys: &Keys,
         raft_id: u64,
@@ -120,14 +139,19 @@ impl RaftNode {
         let keep = usize::try_from(tuning.old_snapshots).unwrap_or(usize::MAX).saturating_add(1);
         let keep = NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN);
         let snapshots = Arc::new(SnapshotStore::open(dir, keys, keep)?);
-        let log_status = log.status();
-        let machine = blocking::run(move || StateMachine::load(snapshots)).await;
-        let machine = machine.map_err(|e| OpenError::Raft(e.to_string()))??;
+        let room = Room::new(dir);
+        let (log_status, log_usage) = (log.status(), log.usage());
+        let machine = match load_machine(Arc::clone(&snapshots), &room, &mut log).await {
+            Ok(machine) => machine,
+            Err(error) => {
+                // Whoever is told may open the folder again at once.
+                let mut status = log.status();
+                drop(log);
+                let _ = status.wait_for(|s| matches!(s, LogStatus::Closed(_))).await;
+                return Err(error);
+            }
+        };
         let publisher = machine.publisher();
-        let (purged, held) = (log.last_purged().map_or(0, |l| l.index), publisher.state().applied());
-        if purged > held {
-            return Err(OpenError::Gap { purged, snapshot: held });
-        }
         let config = Config {
             cluster_name: "swarm".into(),
             heartbeat_interval: tuning.heartbeat_ms,
@@ -136,7 +160,8 @@ impl RaftNode {
             install_snapshot_timeout: 5_000,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_interval.max(1)),
             max_in_snapshot_log_to_keep: tuning.entries_for_slow_followers,
-            purge_batch_size: 2_000,
+            // As many as are kept: then the log is never longer than twice that behind a snapshot.
+            purge_batch_size: tuning.entries_for_slow_followers.clamp(1, 2_000),
             max_payload_entries: 64,
             replication_lag_threshold: CATCH_UP_LAG_MAX,
             ..Config::default()
@@ -145,14 +170,57 @@ impl RaftNode {
         let network = Network { raft_id, peers: Arc::clone(&peers) };
         let raft = Raft::new(raft_id, Arc::new(config), network, log, machine).await.map_err(|e| OpenError::Raft(e.to_string()))?;
         let told_out = Arc::new(Notify::new());
-        let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers), Arc::clone(&told_out));
-        Ok(Self { raft, raft_id, peers, store, log_status, told_out })
+        let store = store_over(&raft, raft_id, &publisher, Arc::clone(&peers), Arc::clone(&told_out), room.clone());
+        let snapshot_bytes = Arc::default();
+        let node = Self { raft, raft_id, peers, store, log_status, told_out, room, snapshots, log_usage, snapshot_bytes };
+        tokio::spawn(compaction::keep_small(node.clone()));
+        tokio::spawn(step_aside::keep_out_of_the_way(node.clone()));
+        Ok(node)
     }
 
     /// The replicated state.
     #[must_use]
     pub fn store(&self) -> Store {
         self.store.clone()
+    }
+
+    /// Whether a leader's snapshot may be received: one that did not fit would be sent in vain again and again.
+    ///
+    /// # Errors
+    /// [`NoRoom`]
+    pub fn check_room_for_snapshot(&self) -> Result<(), NoRoom> {
+        self.room.check(self.snapshot_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Remembers what a leader's snapshot took, if it did not fit.
+    pub fn snapshot_received(&self, bytes: u64, fitted: bool) {
+        self.snapshot_bytes.store(if fitted { 0 } else { bytes }, Ordering::Relaxed);
+    }
+
+    /// Ends when this member does not lead, or consensus stops.
+    pub(super) async fn deposed(&self) {
+        let mut metrics = self.raft.metrics();
+        // With consensus gone it does not lead either.
+        let _ = metrics.wait_for(|m| m.state != ServerState::Leader).await;
+    }
+
+    /// Takes a leader's snapshot: writes it down, then hands it to consensus.
+    ///
+    /// In this order because openraft purges the log up to a snapshot without waiting for it to be installed: a crash in between
+    /// would leave neither. A snapshot holds committed entries only, so having one that consensus did not take is harmless.
+    ///
+    /// # Errors
+    /// When consensus has stopped, or the disk refuses.
+    pub async fn install_snapshot(
+        &self,
+        vote: Vote<u64>,
+        snapshot: Snapshot<TypeConfig>,
+    ) -> Result<Result<SnapshotResponse<u64>, Fatal<u64>>, StorageError<u64>> {
+        let applied = self.raft.metrics().borrow().last_applied;
+        if snapshot.meta.last_log_id > applied {
+            save(&self.snapshots, &snapshot.meta, &snapshot.snapshot.0, &self.room).await?;
+        }
+        Ok(self.raft.install_full_snapshot(vote, snapshot).await)
     }
 
     /// Makes a group of this member alone. Does nothing if it is in a group already.
@@ -305,11 +373,33 @@ fn is_settled(metrics: &RaftMetrics<u64, Member>) -> bool {
     metrics.last_applied >= *metrics.membership_config.log_id()
 }
 
-fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers>, told_out: Arc<Notify>) -> Store {
+/// The state machine as it is on disk.
+async fn load_machine(
+    snapshots: Arc<SnapshotStore<TypeConfig>>,
+    room: &Room,
+    log: &mut RaftLog<TypeConfig>,
+) -> Result<StateMachine, OpenError> {
+    let failed = |e: &dyn std::fmt::Display| OpenError::Raft(e.to_string());
+    let (held, room) = (log.held(), room.clone());
+    let machine = blocking::run(move || StateMachine::load(snapshots, room, &held)).await;
+    let mut machine = machine.map_err(|e| failed(&e))??;
+    // A crash between writing a leader's snapshot and handing it to consensus leaves the log as it was. Where the two differ,
+    // the snapshot is what was committed.
+    if let (Some(last), _) = machine.applied_state().await.map_err(|e| failed(&e))? {
+        let logged = log.try_get_log_entries(last.index..=last.index).await.map_err(|e| failed(&e))?;
+        if logged.first().is_some_and(|entry| entry.log_id != last) {
+            log.truncate(last).await.map_err(|e| failed(&e))?;
+        }
+    }
+    let (purged, held) = (log.last_purged().map_or(0, |l| l.index), machine.publisher().state().applied());
+    if purged > held { Err(OpenError::Gap { purged, snapshot: held }) } else { Ok(machine) }
+}
+
+fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers>, told_out: Arc<Notify>, room: Room) -> Store {
     let leadership = watch::Sender::new(Leadership::None);
     let receiver = leadership.subscribe();
     tokio::spawn(watch_leadership(raft.clone(), raft_id, leadership));
-    let log = RaftBackedLog { proposer: Proposer::start(raft.clone()), raft: raft.clone(), raft_id, peers, told_out };
+    let log = RaftBackedLog { proposer: Proposer::start(raft.clone(), room), raft: raft.clone(), raft_id, peers, told_out };
     Store::new(publisher, receiver, Arc::new(log))
 }
 

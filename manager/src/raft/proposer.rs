@@ -4,7 +4,7 @@
 //! proposes them as one entry, with at most two entries under way: while one is being synced, the next one fills.
 
 use super::{Proposal, Raft, TypeConfig};
-use crate::store::ProposeError;
+use crate::{room::Room, store::ProposeError};
 use openraft::error::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use std::sync::Arc;
@@ -36,11 +36,11 @@ pub struct Proposer {
 }
 
 impl Proposer {
-    /// Starts the loop. It ends when every sending end is gone.
+    /// Starts the loop. It ends when every sending end is gone. Nothing is proposed without room on the disk.
     #[must_use]
-    pub fn start(raft: Raft) -> Self {
+    pub fn start(raft: Raft, room: Room) -> Self {
         let (queue, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
-        tokio::spawn(run(raft, waiting));
+        tokio::spawn(run(raft, room, waiting));
         Self { queue }
     }
 
@@ -56,7 +56,7 @@ impl Proposer {
     }
 }
 
-async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
+async fn run(raft: Raft, room: Room, mut queue: mpsc::Receiver<Waiting>) {
     let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
     let mut left_over: Option<Waiting> = None;
     loop {
@@ -89,6 +89,11 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
             batches.push(next);
         }
         let (contents, answers): (Vec<_>, Vec<_>) = batches.into_iter().map(|w| (w.batch, w.answer)).unzip();
+        // What is already on its way to the disk must still fit, so this is asked before and not found out by a failure.
+        if let Err(error) = room.check(bytes as u64) {
+            answer_all(answers, Err(ProposeError::NoRoom(error.to_string())));
+            continue;
+        }
         // Submitted here, so that entries keep their order; only the waiting is done aside.
         match raft.client_write_ff(Proposal(contents)).await {
             Ok(written) => {

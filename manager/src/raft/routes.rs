@@ -1,12 +1,15 @@
 //! Raft's part of port 2377. Every route is for managers only; the authority table in [`crate::server`] says so.
 
 use super::{
-    JoinRequest, MembershipError, Raft, RaftNode, TypeConfig,
+    JoinRequest, MembershipError, RaftNode, TypeConfig,
     membership::{Hello, Membership},
     network::{Addressee, receive_snapshot},
     node::{ReadIndexRequest, leader_read_index},
 };
-use crate::server::{CallError, Msgpack, PeerAddr};
+use crate::{
+    room::NoRoom,
+    server::{CallError, Msgpack, PeerAddr},
+};
 use axum::{
     Extension,
     body::Body,
@@ -46,14 +49,26 @@ fn require_addressee(held: &RaftRoutes, to: &Addressee) -> Result<(), CallError>
 /// `POST /raft/append`
 ///
 /// # Errors
-/// 410 when it is for another member than this one.
+/// 410 when it is for another member than this one; 507 when there is no room for entries.
 pub async fn append(
     Held(held): Held<RaftRoutes>,
     Query(to): Query<Addressee>,
     Msgpack(rpc): Msgpack<AppendEntriesRequest<TypeConfig>>,
 ) -> Answer<AppendEntriesResponse<u64>> {
     require_addressee(&held, &to)?;
-    Ok(Msgpack(held.node.raft.append_entries(rpc).await))
+    match held.node.room.check(0) {
+        Err(error) if !rpc.entries.is_empty() => Err(append_without_room(&held.node, rpc, &error).await),
+        _ => Ok(Msgpack(held.node.raft.append_entries(rpc).await)),
+    }
+}
+
+/// Takes the message as a heartbeat and none of its entries: a log that finds no room in the middle of a write would have to
+/// stop. The leader hears why and tries again after a pause, while this follower goes on knowing that it is led.
+async fn append_without_room(node: &RaftNode, rpc: AppendEntriesRequest<TypeConfig>, error: &NoRoom) -> CallError {
+    if let Err(stopped) = node.raft.append_entries(AppendEntriesRequest { entries: Vec::new(), ..rpc }).await {
+        tracing::debug!(%stopped, "a message without its entries was not taken");
+    }
+    CallError::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
 }
 
 /// `POST /raft/vote`
@@ -72,16 +87,23 @@ pub async fn vote(
 /// `POST /raft/snapshot`: the body is a stream.
 ///
 /// # Errors
-/// As [`append`], and 400 when the stream breaks.
+/// As [`append`], 400 when the stream breaks, and 507 when the disk does not take it.
 pub async fn snapshot(
     Held(held): Held<RaftRoutes>,
     Query(to): Query<Addressee>,
     body: Body,
 ) -> Result<Msgpack<Result<SnapshotResponse<u64>, Fatal<u64>>>, CallError> {
     require_addressee(&held, &to)?;
-    let (head, state) = receive_snapshot(body).await.map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
-    let raft: &Raft = &held.node.raft;
-    Ok(Msgpack(raft.install_full_snapshot(head.vote, Snapshot { meta: head.meta, snapshot: Box::new(state) }).await))
+    let no_room = |e: &dyn std::fmt::Display| CallError::new(StatusCode::INSUFFICIENT_STORAGE, e.to_string());
+    held.node.check_room_for_snapshot().map_err(|e| no_room(&e))?;
+    let received = receive_snapshot(body).await.map_err(|e| CallError::new(StatusCode::BAD_REQUEST, e.to_string()))?;
+    let snapshot = Snapshot { meta: received.head.meta, snapshot: Box::new(received.state) };
+    let installed = held.node.install_snapshot(received.head.vote, snapshot).await;
+    held.node.snapshot_received(received.bytes, installed.is_ok());
+    installed.map(Msgpack).map_err(|e| {
+        tracing::warn!(error = crate::chain(&e), "a leader's snapshot could not be stored");
+        no_room(&e)
+    })
 }
 
 /// `POST /raft/read-index`
@@ -102,7 +124,7 @@ pub async fn read_index(
 
 /// `POST /raft/hello`
 pub async fn hello(Held(held): Held<RaftRoutes>, Msgpack(()): Msgpack<()>) -> Msgpack<Hello> {
-    Msgpack(Hello { node_id: held.node_id, raft_id: held.node.raft_id })
+    Msgpack(Hello { node_id: held.node_id, raft_id: held.node.raft_id, has_room: held.node.room.check(0).is_ok() })
 }
 
 /// `POST /raft/is-member`: whether the group still has a member of this id. Members that nobody told of their end ask for it.

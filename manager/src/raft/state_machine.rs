@@ -1,18 +1,25 @@
 //! The replicated state as openraft's state machine.
 
 use super::{Outcome, StateSnapshot, TypeConfig};
-use crate::{blocking, store::Publisher};
+use crate::{
+    blocking,
+    room::{self, Room, WithinRoom},
+    store::Publisher,
+};
 use openraft::{
     EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StorageIOError, StoredMembership,
     storage::RaftStateMachine,
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc, time::Duration};
 use swarm_raftlog::{SnapshotError, SnapshotStore};
 use swarm_state::State;
 
 use super::Member;
 
 type Meta = SnapshotMeta<u64, Member>;
+
+/// A snapshot that found no room is tried again after this time at the earliest.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(2);
 
 /// Applies committed entries to the state and publishes each.
 pub struct StateMachine {
@@ -21,6 +28,7 @@ pub struct StateMachine {
     membership: StoredMembership<u64, Member>,
     publisher: Arc<Publisher>,
     snapshots: Arc<SnapshotStore<TypeConfig>>,
+    room: Room,
 }
 
 /// Why the newest snapshot could not be loaded.
@@ -35,12 +43,12 @@ pub enum LoadError {
 }
 
 impl StateMachine {
-    /// Starts from the newest snapshot, or empty. Blocks on the disk.
+    /// Starts from the newest snapshot, or empty. `log` is the range of entries in the log. Blocks on the disk.
     ///
     /// # Errors
     /// [`LoadError`]: the files are damaged; nothing was taken from them.
-    pub fn load(snapshots: Arc<SnapshotStore<TypeConfig>>) -> Result<Self, LoadError> {
-        let (state, last_applied, membership) = match snapshots.newest()? {
+    pub fn load(snapshots: Arc<SnapshotStore<TypeConfig>>, room: Room, log: &Range<u64>) -> Result<Self, LoadError> {
+        let (state, last_applied, membership) = match snapshots.newest(log)? {
             None => (State::default(), None, StoredMembership::default()),
             Some(stored) => {
                 let meta = stored.meta().clone();
@@ -49,7 +57,7 @@ impl StateMachine {
             }
         };
         let publisher = Arc::new(Publisher::new(state.clone()));
-        Ok(Self { state, last_applied, membership, publisher, snapshots })
+        Ok(Self { state, last_applied, membership, publisher, snapshots, room })
     }
 
     /// Where applied entries are published.
@@ -69,11 +77,12 @@ pub struct Builder {
     state: State,
     meta: Meta,
     snapshots: Arc<SnapshotStore<TypeConfig>>,
+    room: Room,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
-        save(Arc::clone(&self.snapshots), self.meta.clone(), self.state.clone()).await?;
+        save_when_there_is_room(&self.snapshots, &self.meta, &self.state, &self.room).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot: Box::new(StateSnapshot(self.state.clone())) })
     }
 }
@@ -113,7 +122,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { state: self.state.clone(), meta: self.meta(), snapshots: Arc::clone(&self.snapshots) }
+        Builder { state: self.state.clone(), meta: self.meta(), snapshots: Arc::clone(&self.snapshots), room: self.room.clone() }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<StateSnapshot>, StorageError<u64>> {
@@ -121,7 +130,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &Meta, snapshot: Box<StateSnapshot>) -> Result<(), StorageError<u64>> {
-        save(Arc::clone(&self.snapshots), meta.clone(), snapshot.0.clone()).await?;
+        save_when_there_is_room(&self.snapshots, meta, &snapshot.0, &self.room).await?;
         self.state = snapshot.0;
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -141,23 +150,54 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-async fn save(snapshots: Arc<SnapshotStore<TypeConfig>>, meta: Meta, state: State) -> Result<(), StorageError<u64>> {
-    let signature = meta.signature();
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| -> StorageError<u64> {
-        StorageIOError::write_snapshot(Some(signature.clone()), &as_io_error(error)).into()
-    };
-    let written = blocking::run(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+type SaveError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Writes a snapshot, unless it is the newest one on disk already.
+pub(super) async fn save(
+    snapshots: &Arc<SnapshotStore<TypeConfig>>,
+    meta: &Meta,
+    state: &State,
+    room: &Room,
+) -> Result<(), StorageError<u64>> {
+    try_save(snapshots, meta, state, room).await.map_err(|error| snapshot_error(meta, error))
+}
+
+/// As [`save`], but waits for room: to openraft a failure would be the end. Until then nothing is purged, and the log takes no
+/// more than what is left of the disk.
+async fn save_when_there_is_room(
+    snapshots: &Arc<SnapshotStore<TypeConfig>>,
+    meta: &Meta,
+    state: &State,
+    room: &Room,
+) -> Result<(), StorageError<u64>> {
+    loop {
+        match try_save(snapshots, meta, state, room).await {
+            Err(error) if room::is_full(&*error) => {
+                tracing::warn!(error = crate::chain(&*error), "a snapshot waits for room on the disk");
+                tokio::time::sleep(SNAPSHOT_RETRY).await;
+                room.until_enough(0).await;
+            }
+            saved => return saved.map_err(|error| snapshot_error(meta, error)),
+        }
+    }
+}
+
+async fn try_save(snapshots: &Arc<SnapshotStore<TypeConfig>>, meta: &Meta, state: &State, room: &Room) -> Result<(), SaveError> {
+    let (snapshots, meta, state, room) = (Arc::clone(snapshots), meta.clone(), state.clone(), room.clone());
+    let written = blocking::run(move || -> Result<(), SaveError> {
+        if snapshots.holds(&meta)? {
+            return Ok(());
+        }
         let mut writer = snapshots.create(meta)?;
-        state.write_to(&mut writer)?;
+        state.write_to(&mut WithinRoom::new(&mut writer, &room))?;
         writer.commit()?;
         Ok(())
-    })
-    .await;
-    match written {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(panicked) => Err(failed(Box::new(panicked))),
-    }
+    });
+    written.await?
+}
+
+fn snapshot_error(meta: &Meta, error: SaveError) -> StorageError<u64> {
+    StorageIOError::write_snapshot(Some(meta.signature()), &as_io_error(error)).into()
 }
 
 /// openraft wants a sized error type; the chain of a boxed one is kept as text.

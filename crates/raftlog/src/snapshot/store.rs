@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,8 +64,7 @@ pub struct StoredSnapshot<C: RaftTypeConfig<NodeId = u64>> {
 
 impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
     /// Opens the folder in the state directory `dir`, or makes it, and removes what earlier runs left
-    /// unfinished. `keep` finished snapshots are kept; 2 leave one to go back to when the newest turns
-    /// out damaged. Blocks on the disk.
+    /// unfinished. `keep` finished snapshots are kept. Blocks on the disk.
     ///
     /// # Errors
     /// Those of the file system.
@@ -105,32 +105,83 @@ impl<C: RaftTypeConfig<NodeId = u64>> SnapshotStore<C> {
         SnapshotSink::start(self.clone(), meta)
     }
 
-    /// Finds the newest snapshot that is whole, reading it to the end unless that was done before.
-    /// `None` if there is none at all. A damaged one is passed over with a warning if an older one is
-    /// whole; the caller must then check that the log still reaches back to it. Blocks on the disk.
+    /// Finds the newest snapshot, reading it to the end unless that was done before. `log` is the range
+    /// of entries in the log. `None` if there is none at all. Blocks on the disk.
+    ///
+    /// A damaged one is passed over, and removed, only if nothing is lost by it: the log holds every
+    /// entry from the end of the next older one (or from its own beginning) to the end of the damaged
+    /// one. Otherwise the member would forget what it acknowledged.
     ///
     /// # Errors
-    /// That of the newest snapshot if none is whole.
-    pub fn newest(&self) -> Result<Option<StoredSnapshot<C>>, SnapshotError> {
+    /// That of the newest snapshot if it is damaged and the log does not make up for it.
+    pub fn newest(&self, log: &Range<u64>) -> Result<Option<StoredSnapshot<C>>, SnapshotError> {
+        let mut damaged: Vec<PathBuf> = Vec::new();
         let mut first_error = None;
+        let mut whole = None;
         for path in self.newest_first()? {
             match self.open_verified(&path) {
-                Ok(stored) => return Ok(Some(stored)),
+                Ok(stored) => {
+                    whole = Some(stored);
+                    break;
+                }
                 // Dropped for newer ones since the folder was listed.
                 Err(SnapshotError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::warn!(
-                        path = %path.display(),
-                        error = &error as &(dyn std::error::Error + 'static),
-                        "snapshot is passed over"
-                    );
+                Err(error) if error.needs_rebuild() => {
                     first_error.get_or_insert(error);
+                    damaged.push(path);
                 }
+                Err(error) => return Err(error),
             }
         }
-        match first_error {
-            Some(error) => Err(error),
-            None => Ok(None),
+        let Some(error) = first_error else { return Ok(whole) };
+        let begin = whole.as_ref().map_or(0, |stored| stored.meta.last_log_id.map_or(0, |last| last.index + 1));
+        // A name that says nothing could mean any index.
+        let end = damaged.iter().map(|path| next_index_of(path).unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX);
+        if log.start > begin || log.end < end {
+            return Err(error);
+        }
+        for path in &damaged {
+            tracing::warn!(
+                path = %path.display(),
+                error = &error as &(dyn std::error::Error + 'static),
+                "removed a damaged snapshot: the log holds everything that is in it"
+            );
+            std::fs::remove_file(path).map_err(files::failed("remove", path))?;
+        }
+        files::sync_dir(&self.shared.dir)?;
+        Ok(whole)
+    }
+
+    /// Whether the newest snapshot is this one, whole. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn holds(&self, meta: &SnapshotMeta<u64, C::Node>) -> Result<bool, SnapshotError>
+    where
+        C::Node: PartialEq,
+    {
+        let Some(path) = self.newest_first()?.into_iter().next() else { return Ok(false) };
+        if !self.state().verified.contains(&path) {
+            return Ok(false);
+        }
+        match self.open_file(&path) {
+            Ok(stored) => Ok(stored.meta == *meta),
+            Err(error) if error.needs_rebuild() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes of the newest snapshot's file; zero if there is none. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn newest_bytes(&self) -> Result<u64, SnapshotError> {
+        match self.newest_first()?.first() {
+            None => Ok(0),
+            Some(path) => match std::fs::metadata(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+                found => Ok(found.map_err(files::failed("read the size of", path))?.len()),
+            },
         }
     }
 
@@ -267,4 +318,10 @@ fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>, SnapshotError> {
 fn number_of(path: &Path) -> Option<u64> {
     let (_, number) = path.file_stem()?.to_str()?.split_once('-')?;
     number.parse().ok()
+}
+
+/// The index after the last one a snapshot covers, by its file's name.
+fn next_index_of(path: &Path) -> Option<u64> {
+    let (index, _) = path.file_stem()?.to_str()?.split_once('-')?;
+    index.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::common::*;
 use openraft::Vote;
 use openraft::storage::RaftLogStorage;
-use swarm_raftlog::{Keys, LogBackend, LogError, MetaKey, PurgeStep, SledBackend, StoredRecord, Wipe, wipe};
+use swarm_raftlog::{Keys, LogBackend, LogError, MetaKey, PurgeStep, SledBackend, StoredRecord, Wipe, set_aside, wipe};
 
 /// Changes the database behind the log's back.
 fn tamper(dir: &Path, change: impl FnOnce(&SledBackend)) {
@@ -115,6 +115,39 @@ async fn another_key_is_told_from_damage_and_a_wiped_member_starts_anew() {
     let mut log = open(dir.path()).await;
     assert_eq!(last_log_id(&mut log).await, None);
     assert_eq!(log.read_vote().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_kept_and_the_member_starts_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    log_of_ten(dir.path()).await;
+    let key = std::fs::read(dir.path().join("dek.json")).unwrap();
+    // Interrupted after the first step, and after the last one.
+    std::fs::create_dir(dir.path().join("old")).unwrap();
+    std::fs::rename(dir.path().join("log"), dir.path().join("old/log")).unwrap();
+    set_aside(dir.path(), "old").unwrap();
+    set_aside(dir.path(), "old").unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["dek.json", "old"]);
+    let mut log = open(dir.path()).await;
+    assert_eq!((last_log_id(&mut log).await, log.read_vote().await.unwrap()), (None, None));
+    close(log).await;
+    assert_eq!(std::fs::read(dir.path().join("dek.json")).unwrap(), key);
+
+    // The data is whole where it is now.
+    std::fs::copy(dir.path().join("dek.json"), dir.path().join("old/dek.json")).unwrap();
+    let mut log = open(&dir.path().join("old")).await;
+    assert_eq!(bounds(&mut log).await, "0..=9");
+    close(log).await;
+
+    // A key that cannot be read goes too.
+    std::fs::write(dir.path().join("dek.json"), &key[..key.len() / 2]).unwrap();
+    assert!(Keys::open(dir.path(), None).unwrap_err().needs_rebuild());
+    set_aside(dir.path(), "older").unwrap();
+    assert!(dir.path().join("older/dek.json").exists());
+    let mut log = open(dir.path()).await;
+    append(&mut log, smalls(1, 0..1)).await;
 }
 
 #[tokio::test]

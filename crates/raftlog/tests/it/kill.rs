@@ -1,13 +1,13 @@
 //! `kill -9` in the middle of writing: nothing that was acknowledged is lost.
 
-use crate::common::workload::{Dice, Workload};
+use crate::common::workload::{Dice, Mix, Workload};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_writes_survive_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let mut dice = Dice(7);
     for round in 0..6 {
-        let mut workload = Workload::start(dir.path(), round).await;
+        let mut workload = Workload::start(dir.path(), round, Mix::Usual).await;
         workload.listen(20 + dice.below(150));
         let told = workload.kill();
         let checked = told.check(dir.path()).await;

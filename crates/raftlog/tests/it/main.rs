@@ -4,6 +4,7 @@
 
 mod common;
 mod damage;
+mod full_disk;
 mod kill;
 mod log;
 mod power_cut;

@@ -13,6 +13,8 @@ use crate::common::{Types, meta};
 type Store = SnapshotStore<Types>;
 
 const CHUNK: usize = 1024 * 1024;
+/// A member whose log holds nothing that could make up for a snapshot.
+const NO_LOG: std::ops::Range<u64> = u64::MAX..u64::MAX;
 
 fn store(dir: &Path) -> Store {
     let keys = Keys::open(dir, None).unwrap();
@@ -52,7 +54,7 @@ fn content_of_any_length_comes_back_with_its_description() {
         let stored = written(&store(dir.path()), index as u64, &content_written);
         assert_eq!(content(&stored).unwrap(), content_written, "{len} bytes");
         // As after a restart: nothing is known of the file, so all of it is checked.
-        let found = store(dir.path()).newest().unwrap().unwrap();
+        let found = store(dir.path()).newest(&NO_LOG).unwrap().unwrap();
         assert_eq!(found.meta(), &meta(index as u64, "s"));
         assert_eq!(content(&found).unwrap(), content_written, "{len} bytes");
         let bytes = std::fs::read(found.path()).unwrap();
@@ -68,16 +70,16 @@ fn content_of_any_length_comes_back_with_its_description() {
 fn the_highest_index_counts_as_newest_and_only_some_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    assert!(store.newest().unwrap().is_none());
+    assert!(store.newest(&NO_LOG).unwrap().is_none());
     for index in [5, 900, 1000, 30] {
         written(&store, index, &index.to_be_bytes());
     }
-    let newest = store.newest().unwrap().unwrap();
+    let newest = store.newest(&NO_LOG).unwrap().unwrap();
     assert_eq!(content(&newest).unwrap(), 1000_u64.to_be_bytes());
     assert_eq!(files(dir.path()).len(), 2);
     // Built again at the same index: the later one counts.
     written(&store, 1000, b"again");
-    let newest = store.newest().unwrap().unwrap();
+    let newest = store.newest(&NO_LOG).unwrap().unwrap();
     assert_eq!(content(&newest).unwrap(), b"again");
 }
 
@@ -106,7 +108,7 @@ fn what_is_not_committed_leaves_nothing_behind() {
     // After a crash the destructor did not run.
     std::mem::forget(first.create(meta(1, "s")).unwrap());
     assert_eq!(files(dir.path()).len(), 1);
-    assert!(store(dir.path()).newest().unwrap().is_none());
+    assert!(store(dir.path()).newest(&NO_LOG).unwrap().is_none());
     assert!(files(dir.path()).is_empty());
 }
 
@@ -118,9 +120,9 @@ fn after(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> SnapshotError {
     change(&mut changed);
     assert_ne!(original, changed);
     std::fs::write(&path, changed).unwrap();
-    let error = store(dir).newest().unwrap_err();
+    let error = store(dir).newest(&NO_LOG).unwrap_err();
     std::fs::write(&path, original).unwrap();
-    assert!(store(dir).newest().unwrap().is_some(), "the change was undone");
+    assert!(store(dir).newest(&NO_LOG).unwrap().is_some(), "the change was undone");
     error
 }
 
@@ -160,16 +162,42 @@ fn every_kind_of_damage_is_noticed() {
 }
 
 #[test]
-fn an_older_snapshot_helps_out_when_the_newest_is_damaged() {
+fn a_damaged_snapshot_is_passed_over_only_if_the_log_holds_what_was_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let first = store(dir.path());
-    written(&first, 1, b"old");
-    let newest = written(&first, 2, b"new");
+    written(&first, 10, b"old");
+    let newest = written(&first, 20, b"new");
     let mut bytes = std::fs::read(newest.path()).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(newest.path(), bytes).unwrap();
-    let found = store(dir.path()).newest().unwrap().unwrap();
+    // Entry 11 is not in the log any more, or entry 20 not yet: going back to entry 10 would forget something.
+    for log in [12..30, 11..20, 0..0] {
+        let error = store(dir.path()).newest(&log).unwrap_err();
+        assert!(matches!(error, SnapshotError::Corrupt { chunk_index: 0, .. }), "{error}");
+        assert!(error.to_string().contains(newest.path().to_str().unwrap()), "{error}");
+        assert_eq!(files(dir.path()).len(), 2, "nothing is thrown away");
+    }
+    let found = store(dir.path()).newest(&(11..21)).unwrap().unwrap();
     assert_eq!(content(&found).unwrap(), b"old");
+    assert_eq!(files(dir.path()).len(), 1, "the damaged one must not hide later ones");
+
+    let old = dir.path().join("snapshots").join(&files(dir.path())[0]);
+    std::fs::write(&old, b"").unwrap();
+    assert!(store(dir.path()).newest(&(1..21)).is_err());
+    assert!(store(dir.path()).newest(&(0..11)).unwrap().is_none(), "the log alone holds everything");
+}
+
+#[test]
+fn a_store_knows_whether_it_holds_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = store(dir.path());
+    assert!(!first.holds(&meta(10, "s")).unwrap());
+    written(&first, 10, b"content");
+    assert!(first.holds(&meta(10, "s")).unwrap());
+    assert!(!first.holds(&meta(11, "s")).unwrap());
+    assert!(first.newest_bytes().unwrap() > 7);
+    // Not read since the restart, so perhaps damaged.
+    assert!(!store(dir.path()).holds(&meta(10, "s")).unwrap());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A type configuration, and shorthands for what the tests do over and over.
 
+pub(crate) mod disk;
 pub(crate) mod workload;
 
 use std::io::Cursor;

@@ -16,6 +16,16 @@ use super::{Log, Types, append, bytes_of, close, entry, last_log_id, log_id, ope
 
 const DIR: &str = "RAFTLOG_WORKLOAD_DIR";
 const SEED: &str = "RAFTLOG_WORKLOAD_SEED";
+const MIX: &str = "RAFTLOG_WORKLOAD_MIX";
+
+/// What a child writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mix {
+    /// Mostly small entries.
+    Usual,
+    /// Mostly entries of a megabyte.
+    Megabytes,
+}
 
 /// Small, reproducible and good enough to mix operations.
 pub(crate) struct Dice(pub(crate) u64);
@@ -58,7 +68,8 @@ pub(crate) fn run_if_child() {
     };
     let seed = std::env::var(SEED).unwrap().parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(write_until_killed(Path::new(&dir), seed));
+    let mix = if std::env::var(MIX).is_ok() { Mix::Megabytes } else { Mix::Usual };
+    runtime.block_on(write_until_killed(Path::new(&dir), seed, mix));
 }
 
 fn say(line: std::fmt::Arguments<'_>) {
@@ -68,7 +79,7 @@ fn say(line: std::fmt::Arguments<'_>) {
     stdout.flush().unwrap();
 }
 
-async fn write_until_killed(dir: &Path, seed: u64) {
+async fn write_until_killed(dir: &Path, seed: u64, mix: Mix) {
     let mut log = open(dir).await;
     let mut dice = Dice(seed);
     let last = last_log_id(&mut log).await;
@@ -88,7 +99,8 @@ async fn write_until_killed(dir: &Path, seed: u64) {
             }
             4..7 => {
                 let entries = read_all(&mut log).await;
-                if let Some(entry) = entries.iter().rev().nth(100) {
+                let kept = if mix == Mix::Megabytes { 20 } else { 100 };
+                if let Some(entry) = entries.iter().rev().nth(kept) {
                     say(format_args!("purging {}", entry.log_id.index));
                     log.purge(entry.log_id).await.unwrap();
                 }
@@ -100,9 +112,9 @@ async fn write_until_killed(dir: &Path, seed: u64) {
             }
             kind => {
                 let count = 1 + dice.below(20);
-                let len = match kind {
-                    12..14 => 1_000_000,
-                    14..20 => 60_000,
+                let len = match (mix, kind) {
+                    (Mix::Usual, 12..14) | (Mix::Megabytes, 12..70) => 1_000_000,
+                    (Mix::Usual, 14..20) | (Mix::Megabytes, 70..80) => 60_000,
                     _ => 300,
                 };
                 let count = if len > 100_000 { 1 } else { count };
@@ -205,12 +217,14 @@ async fn vote_term(log: &mut Log) -> u64 {
 
 impl Workload {
     /// Starts a copy of this test binary that runs only the test `child`.
-    pub(crate) async fn start(dir: &Path, seed: u64) -> Workload {
+    pub(crate) async fn start(dir: &Path, seed: u64, mix: Mix) -> Workload {
         let told = Told::from_log(dir).await;
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact", "--nocapture"])
-            .env(DIR, dir)
-            .env(SEED, seed.to_string())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["child", "--exact", "--nocapture"]).env(DIR, dir).env(SEED, seed.to_string());
+        if mix == Mix::Megabytes {
+            command.env(MIX, "megabytes");
+        }
+        let mut child = command
             .stdout(Stdio::piped())
             // Its last words when the disk goes away under it are of no interest.
             .stderr(Stdio::piped())
@@ -239,10 +253,27 @@ impl Workload {
         }
     }
 
+    /// Listens until the child ends by itself; what it was told and its last words.
+    pub(crate) fn listen_to_the_end(mut self) -> (Told, String) {
+        let mut stderr = self.child.stderr.take().unwrap();
+        let last_words = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).map(|_| text)
+        });
+        let told = self.kill_or_wait(false);
+        (told, last_words.join().unwrap().unwrap())
+    }
+
     /// Kills the child and hears what it said until then.
     pub(crate) fn kill(mut self) -> Told {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.kill_or_wait(true)
+    }
+
+    fn kill_or_wait(&mut self, kill: bool) -> Told {
+        if kill {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
             // The last line may be cut short.
@@ -251,6 +282,7 @@ impl Workload {
             }
             line.clear();
         }
+        self.child.wait().unwrap();
         std::mem::take(&mut self.told)
     }
 }
