@@ -18,7 +18,7 @@ fn acknowledged_writes_survive_a_power_cut() {
 /// Values of the largest size that the API takes, most of the time.
 #[test]
 fn acknowledged_megabytes_survive_a_power_cut() {
-    on_a_disk(|disk| async move { write_and_cut(&disk, Mix::Megabytes, CUTS_OF_MEGABYTES, 40).await });
+    on_a_disk(|disk| async move { write_and_cut(&disk, Mix::Megabytes, CUTS_OF_MEGABYTES, 30).await });
 }
 
 fn on_a_disk<F: Future<Output = ()>>(test: impl FnOnce(Disk) -> F + Send + 'static) {
