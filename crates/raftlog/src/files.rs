@@ -55,6 +55,16 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError
     publish(&temporary, path)
 }
 
+/// Fails unless the disk takes this many bytes more. They are written and removed again: what the disk
+/// says of itself knows nothing of quotas.
+pub(crate) fn require_room(dir: &Path, bytes: usize) -> Result<(), FileError> {
+    let path = dir.join("room.tmp");
+    let mut file = create_private(&path)?;
+    let written = file.write_all(&vec![0; bytes]).and_then(|()| file.sync_all()).map_err(failed("find room for", &path));
+    std::fs::remove_file(&path).map_err(failed("remove", &path))?;
+    written
+}
+
 /// Renames a finished and synced file to its final name, durably.
 pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), FileError> {
     std::fs::rename(temporary, path).map_err(failed("rename to", path))?;

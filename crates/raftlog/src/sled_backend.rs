@@ -47,6 +47,9 @@ const PAGE_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// `fork` and `exec`, hold the lock for some milliseconds after it was closed.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
+/// Room without which the database is not opened. sled writes its recovery snapshot on every start, and one that found no
+/// room in the middle of that cannot be opened any more (measured: once in five rounds).
+const OPEN_BYTES: usize = 4 * 1024 * 1024;
 /// Keys deleted by one step of purging: 2 to 4 ms.
 const PURGE_KEYS_PER_STEP: usize = 512;
 /// Keys collected at once when the log is cut.
@@ -100,6 +103,7 @@ impl SledBackend {
     /// [`LogError::File`] if the disk refuses.
     pub fn open(path: &Path) -> Result<SledBackend, LogError> {
         files::ensure_dir(path)?;
+        files::require_room(path, OPEN_BYTES)?;
         let marker = MarkFile::open(&mark_path(path), path.join("db").exists())?;
         let mut backend = SledBackend {
             path: path.to_path_buf(),
