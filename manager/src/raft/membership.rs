@@ -286,6 +286,8 @@ impl Membership {
 
     fn require_leadership(&self) -> Result<(), MembershipError> {
         match &*self.store.leadership().borrow() {
+            // One that has just taken itself out may not have heard of it on this way yet, and must change nothing any more.
+            crate::store::Leadership::Own { .. } if !self.node.is_leading_member() => Err(MembershipError::NotLeader(None)),
             crate::store::Leadership::Own { .. } => Ok(()),
             crate::store::Leadership::Other(leader) => Err(MembershipError::NotLeader(Some(leader.clone()))),
             crate::store::Leadership::None => Err(MembershipError::NotLeader(None)),

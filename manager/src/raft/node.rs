@@ -242,6 +242,13 @@ impl RaftNode {
         metrics.borrow().membership_config.membership().voter_ids().any(|id| id == self.raft_id)
     }
 
+    /// Whether it leads and is in the group that it leads.
+    pub(super) fn is_leading_member(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.state == ServerState::Leader && metrics.membership_config.membership().get_node(&self.raft_id).is_some()
+    }
+
     /// Waits until this member itself knows, for good, that it is in the group. Others may know it earlier: while it reads the
     /// group's past, it meets memberships without itself.
     pub async fn until_member(&self) -> Result<(), OpenError> {
@@ -311,7 +318,7 @@ impl RaftNode {
     /// [`ReadError::NoLeader`] when this manager does not lead, or no majority confirms in time that it does.
     pub async fn has_member(&self, raft_id: u64) -> Result<bool, ReadError> {
         let known = async {
-            let index = leader_read_index(&self.raft).await?;
+            let index = leader_read_index(&self.raft, &self.store.leadership()).await?;
             let mut metrics = self.raft.metrics();
             let settled = metrics.wait_for(|m| m.last_applied.is_some_and(|l| l.index >= index) && is_settled(m)).await;
             let metrics = settled.map_err(|_| ReadError::Closed("consensus stopped".into()))?;
@@ -399,7 +406,8 @@ fn store_over(raft: &Raft, raft_id: u64, publisher: &Publisher, peers: Arc<Peers
     let leadership = watch::Sender::new(Leadership::None);
     let receiver = leadership.subscribe();
     tokio::spawn(watch_leadership(raft.clone(), raft_id, leadership));
-    let log = RaftBackedLog { proposer: Proposer::start(raft.clone(), room), raft: raft.clone(), raft_id, peers, told_out };
+    let (leads, proposer) = (receiver.clone(), Proposer::start(raft.clone(), room));
+    let log = RaftBackedLog { proposer, raft: raft.clone(), raft_id, peers, told_out, leads };
     Store::new(publisher, receiver, Arc::new(log))
 }
 
@@ -466,6 +474,7 @@ struct RaftBackedLog {
     proposer: Proposer,
     peers: Arc<Peers>,
     told_out: Arc<Notify>,
+    leads: watch::Receiver<Leadership>,
 }
 
 /// Body of `POST /raft/read-index`.
@@ -480,7 +489,7 @@ impl RaftBackedLog {
     async fn read_index_once(&self) -> Result<u64, ReadError> {
         let own = self.raft.metrics().borrow().current_leader == Some(self.raft_id);
         if own {
-            return leader_read_index(&self.raft).await;
+            return leader_read_index(&self.raft, &self.leads).await;
         }
         let leader = leadership_of(&self.raft.metrics().borrow(), self.raft_id);
         let Leadership::Other(leader) = leader else { return Err(ReadError::NoLeader) };
@@ -507,9 +516,15 @@ impl RaftBackedLog {
 
 /// An index that holds every write acknowledged before the call; confirmed by a majority.
 ///
+/// openraft alone does not know one right after a leader was restarted: it goes on in its old term without an entry of its own
+/// there, and what it acknowledged last it may not have noted as committed. Our own leadership begins after all that is applied.
+///
 /// # Errors
 /// [`ReadError::NoLeader`] when this manager does not lead or no majority answers.
-pub async fn leader_read_index(raft: &Raft) -> Result<u64, ReadError> {
+pub async fn leader_read_index(raft: &Raft, leads: &watch::Receiver<Leadership>) -> Result<u64, ReadError> {
+    if !leads.borrow().is_own() {
+        return Err(ReadError::NoLeader);
+    }
     match raft.get_read_log_id().await {
         Ok((read, _applied)) => Ok(read.map_or(0, |l| l.index)),
         Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_))) => {

@@ -114,7 +114,7 @@ pub async fn read_index(
     Held(held): Held<RaftRoutes>,
     Msgpack(ReadIndexRequest { raft_id }): Msgpack<ReadIndexRequest>,
 ) -> Result<Msgpack<u64>, CallError> {
-    let index = leader_read_index(&held.node.raft).await;
+    let index = leader_read_index(&held.node.raft, &held.node.store().leadership()).await;
     let is_out = |id: u64| held.node.store().peers().iter().all(|peer| peer.raft_id != id);
     if index.is_ok() && raft_id.is_some_and(is_out) {
         return Err(CallError::new(StatusCode::GONE, "this manager was taken out of the group"));
