@@ -1,5 +1,5 @@
 # Every recipe is one line; what there is to know is in scripts/ and in crates/xtask.
-.PHONY: help setup build test bench chaos demo demo-down check fix
+.PHONY: help setup build test sim bench chaos demo demo-down check fix
 
 help: ## Tell what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -12,6 +12,9 @@ build: ## Build the programs, into target/debug
 
 test: setup ## Set up, build and run all tests, those on real clusters too
 	@sh scripts/test.sh
+
+sim: ## Simulate worlds: make sim SEED=7 for one, make sim SEEDS=0..1000 for many
+	@cargo run --quiet --locked --package swarm-simulation -- $(if $(SEEDS),--seeds $(SEEDS),--seed $(or $(SEED),0))
 
 bench: setup ## Measure beside Docker Swarm and etcd; ROW=writes for one row, ROW=list names them
 	@sh scripts/bench.sh $(ROW)

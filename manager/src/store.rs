@@ -157,6 +157,12 @@ impl Store {
         Self { state: publisher.state.subscribe(), events: publisher.events.clone(), leadership, log }
     }
 
+    /// The same state over another way to the log: a simulation builds its faults in there.
+    #[must_use]
+    pub fn over(&self, way: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>) -> Self {
+        Self { log: way(Arc::clone(&self.log)), ..self.clone() }
+    }
+
     /// The newest state applied here. May be behind other managers.
     #[must_use]
     pub fn state(&self) -> State {

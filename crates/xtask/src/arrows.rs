@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are for tests: they may use everything, and others only in their tests.
-const FOR_TESTS: &[&str] = &["swarm-testkit", "swarm-tests", "swarm-benchmarks"];
+const FOR_TESTS: &[&str] = &["swarm-testkit", "swarm-tests", "swarm-benchmarks", "swarm-simulation"];
 
 /// Crates with neither I/O, clock nor randomness: what they do follows from their arguments alone.
 const PURE: &[&str] = &["swarm-types", "swarm-state", "swarm-planner", "swarm-session", "swarm-template"];

@@ -282,8 +282,9 @@ impl RaftNode {
             if leadership.wait_for(|l| *l == Leadership::None).await.is_err() {
                 return std::future::pending().await;
             }
-            match tokio::time::timeout(FORGOTTEN_AFTER, leadership.wait_for(|l| *l != Leadership::None)).await {
-                Ok(Ok(_)) => {}
+            let led = tokio::time::timeout(FORGOTTEN_AFTER, leadership.wait_for(|l| *l != Leadership::None)).await;
+            match led.map(|led| led.map(|_| ())) {
+                Ok(Ok(())) => {}
                 Ok(Err(_)) => return std::future::pending().await,
                 Err(_) => return,
             }
