@@ -178,7 +178,8 @@ async fn a_rebuild_killed_at_any_moment_ends_right() {
     let all = world.managers[1].configs();
     let former = raft_id(&world.managers[0]);
     world.managers[0].kill();
-    change(&world.managers[0].state().join("log/db"), |bytes| bytes.fill(7));
+    // The whole log: what its database alone loses may still stand in its journal, and then nothing is lost.
+    fs::remove_dir_all(world.managers[0].state().join("log")).unwrap();
     for round in 0..12u64 {
         world.managers[0].start();
         // From before the first line of it to about its end: this is what is tested, not what is waited for.
@@ -191,6 +192,23 @@ async fn a_rebuild_killed_at_any_moment_ends_right() {
     assert_eq!(world.managers[0].configs(), all);
     assert_eq!(members(&world), 3);
     // It counts: without one of the others there is still a majority.
+    world.managers[2].kill();
+    world.managers[0].write("after", b"content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_loses_and_the_journal_holds_is_not_lost() {
+    let mut world = World::start(3, &SNAPSHOTS_OFTEN).await;
+    for n in 0..60 {
+        world.managers[1].write(&format!("c{n}"), b"content");
+    }
+    let all = world.managers[1].configs();
+    world.managers[0].kill();
+    change(&world.managers[0].state().join("log/db"), |bytes| bytes.fill(7));
+    world.managers[0].start();
+    world.managers[0].ready();
+    assert_eq!(world.managers[0].configs(), all, "healed from the journal or rebuilt from the others, but whole");
+    assert_eq!(members(&world), 3);
     world.managers[2].kill();
     world.managers[0].write("after", b"content");
 }
