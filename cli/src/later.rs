@@ -36,6 +36,7 @@ const FLAGS: &[Flag] = &[
     // Registry credentials.
     switch(CREATE, "with-registry-auth"),
     switch(UPDATE, "with-registry-auth"),
+    switch(&["stack", "deploy"], "with-registry-auth"),
     // Autolock.
     switch(&["swarm", "init"], "autolock"),
     switch(&["swarm", "update"], "autolock"),

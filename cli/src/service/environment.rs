@@ -1,6 +1,7 @@
 //! Environment variables of a new service: from files, then from flags, then from the client's own environment.
 
 use crate::failure::{Failure, Outcome};
+use swarm_compose::env_file;
 
 /// The value of a variable of this process.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -26,7 +27,7 @@ pub(crate) fn collect(files: &[String], flags: &[String], lookup: Lookup<'_>) ->
     let mut all = Vec::new();
     for path in files {
         let bytes = std::fs::read(path).map_err(|e| Failure::new(open_error(path, &e)))?;
-        all.extend(parse_file(path, &bytes, lookup)?);
+        all.extend(env_file::variables(path, &bytes, lookup).map_err(Failure::new)?);
     }
     all.extend(flags.iter().map(|variable| fill_in(variable, lookup)));
 
@@ -54,35 +55,6 @@ pub(crate) fn open_error(path: &str, error: &std::io::Error) -> String {
     format!("open {path}: {why}")
 }
 
-fn parse_file(path: &str, bytes: &[u8], lookup: Lookup<'_>) -> Outcome<Vec<String>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut variables = Vec::new();
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Ok(line) = std::str::from_utf8(line) else {
-            let shown: Vec<String> = line.iter().map(u8::to_string).collect();
-            return Err(Failure::new(format!("env file {path} contains invalid utf8 bytes at line {}: [{}]", index + 1, shown.join(" "))));
-        };
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let name = key(line);
-        if name.is_empty() {
-            return Err(Failure::new(format!("poorly formatted environment: no variable name on line '{line}'")));
-        }
-        if name.contains([' ', '\t']) {
-            return Err(Failure::new(format!("poorly formatted environment: variable '{name}' contains whitespaces")));
-        }
-        // One without a value here is left out; as a flag it would take the image's value away.
-        let filled = fill_in(line, lookup);
-        if filled.contains('=') {
-            variables.push(filled);
-        }
-    }
-    Ok(variables)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +64,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Vec<String>, String> {
-        parse_file("f", text.as_bytes(), &lookup).map_err(|e| e.to_string())
+        env_file::variables("f", text.as_bytes(), &lookup)
     }
 
     #[test]
@@ -117,7 +89,7 @@ mod tests {
     fn broken_files_are_refused_in_dockers_words() {
         assert_eq!(parse("=x"), Err("poorly formatted environment: no variable name on line '=x'".into()));
         assert_eq!(parse("a b=x"), Err("poorly formatted environment: variable 'a b' contains whitespaces".into()));
-        let bytes = parse_file("f", b"A=1\nB=\xff", &lookup).expect_err("is no text");
+        let bytes = env_file::variables("f", b"A=1\nB=\xff", &lookup).expect_err("is no text");
         assert_eq!(bytes.to_string(), "env file f contains invalid utf8 bytes at line 2: [66 61 255]");
     }
 }

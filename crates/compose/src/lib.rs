@@ -4,6 +4,7 @@
 //! something in a cluster. What means nothing there is named in a warning, what would change the meaning is refused; nothing
 //! is passed over in silence. Reads no file and no variable by itself: the caller gives both.
 
+pub mod env_file;
 mod error;
 mod interpolate;
 mod load;
@@ -20,7 +21,7 @@ pub use load::{Read, Source, Surroundings, load};
 pub use stack::{IMAGE_LABEL, NAMESPACE_LABEL, Stack, StackNetwork, StackService};
 
 use serde_norway::{Mapping, Value};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Files laid over each other, in normal form.
 #[derive(Debug, Clone)]
@@ -53,6 +54,19 @@ impl Project {
         }
         serde_norway::to_string(&whole).map_err(|error| ComposeError::Yaml { file: "(merged)".into(), why: error.to_string() })
     }
+}
+
+/// Without `.` and `..`, as far as the text alone tells.
+pub(crate) fn cleaned(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(cleaned.pop()),
+            part => cleaned.push(part),
+        }
+    }
+    cleaned
 }
 
 fn sorted(value: Value) -> Value {

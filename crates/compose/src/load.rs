@@ -5,7 +5,7 @@ use crate::merge::{merge, settle};
 use crate::node::{Node, scalar};
 use crate::parse::{Document, VERSION, parse};
 use crate::short::volume::is_path;
-use crate::{ComposeError, Project};
+use crate::{ComposeError, Project, cleaned};
 use serde_norway::{Mapping, Value};
 use std::path::{Path, PathBuf};
 
@@ -38,9 +38,6 @@ pub struct Surroundings<'a> {
     pub profiles: &'a [String],
 }
 
-/// So many files may include or extend each other.
-const DEPTH_MAX: usize = 32;
-
 /// Reads files, later ones laid over earlier ones. Relative paths count from the folder of the first.
 ///
 /// # Errors
@@ -48,7 +45,7 @@ const DEPTH_MAX: usize = 32;
 pub fn load(sources: &[Source], around: &Surroundings<'_>) -> Result<Project> {
     let mut whole: Option<(Document, String)> = None;
     for source in sources {
-        let document = one(source, around, 0)?;
+        let document = one(source, around, &mut Vec::new())?;
         whole = Some(match whole {
             None => (document, source.name.clone()),
             Some((base, first)) if base.version != document.version => {
@@ -70,11 +67,13 @@ pub fn load(sources: &[Source], around: &Surroundings<'_>) -> Result<Project> {
     Ok(Project { version: document.version, tree, folder })
 }
 
-/// One file with what it includes and extends.
-fn one(source: &Source, around: &Surroundings<'_>, depth: usize) -> Result<Document> {
-    if depth > DEPTH_MAX {
+/// One file with what it includes and extends. `trail` is where the inclusion came through.
+fn one(source: &Source, around: &Surroundings<'_>, trail: &mut Vec<PathBuf>) -> Result<Document> {
+    let place = cleaned(Path::new(&source.name));
+    if trail.contains(&place) {
         return Err(ComposeError::invalid("include", format!("{}: files include each other", source.name)));
     }
+    trail.push(place);
     let lookup = around.interpolate.then_some(around.variables);
     let mut document = parse(&source.name, &source.text, lookup)?;
     extend_services(source, &mut document.tree, around)?;
@@ -82,13 +81,14 @@ fn one(source: &Source, around: &Surroundings<'_>, depth: usize) -> Result<Docum
         let mut base = Mapping::new();
         for path in included(&Node::new("include", &include))? {
             let inner = open(source, &path, around)?;
-            let mut part = one(&inner, around, depth + 1)?.tree;
+            let mut part = one(&inner, around, trail)?.tree;
             rebase(&mut part, Path::new(&path).parent().unwrap_or(Path::new("")));
             merge("", &mut base, part);
         }
         merge("", &mut base, document.tree);
         document.tree = base;
     }
+    trail.pop();
     Ok(document)
 }
 
@@ -225,8 +225,8 @@ mod tests {
 
     fn loaded(files: &[(&str, &str)], take: usize, profiles: &[&str]) -> std::result::Result<String, String> {
         let read = |path: &Path| {
-            let name = path.display().to_string();
-            let file = files.iter().find(|(file, _)| *file == name).ok_or("no such file or directory")?;
+            let path = cleaned(path);
+            let file = files.iter().find(|(file, _)| Path::new(file) == path).ok_or("no such file or directory")?;
             Ok(file.1.as_bytes().to_vec())
         };
         let sources: Vec<Source> = files[..take]
@@ -262,6 +262,8 @@ mod tests {
         assert_eq!(loaded(&gap, 1, &[]), Err("service a: cannot extend service \"b\" in a.yml: service not found".into()));
         let file = [("a.yml", "include: [b.yml]")];
         assert_eq!(loaded(&file, 1, &[]), Err("open b.yml: no such file or directory".into()));
+        let roundabout = [("x/a.yml", "include: [./b.yml, ../x/b.yml]"), ("x/b.yml", "include: [../x/./a.yml]")];
+        assert!(loaded(&roundabout, 1, &[]).is_err_and(|error| error.contains("include each other")));
         let itself = [("a.yml", "include: [a.yml]")];
         assert_eq!(loaded(&itself, 1, &[]), Err("include a.yml: files include each other".into()));
     }

@@ -30,18 +30,22 @@ pub(crate) fn services(services: &mut Value) -> Result<()> {
     Ok(())
 }
 
-/// Applies `change` to the value under `key`, if there is one that is no tag of a merge.
+/// Applies `change` to the value under `key`, if there is one; a tag of a merge stays before it.
 fn change(path: &str, map: &mut Mapping, key: &str, change: impl FnOnce(&Node<'_>) -> Result<Value>) -> Result<()> {
-    let Some(value) = map.get_mut(key) else { return Ok(()) };
-    let inner = match value {
-        Value::Tagged(tagged) => &mut tagged.value,
-        value => value,
-    };
+    let Some(inner) = map.get_mut(key).map(untagged) else { return Ok(()) };
     if inner.is_null() {
         return Ok(());
     }
     *inner = change(&Node::new(format!("{path}.{key}"), inner))?;
     Ok(())
+}
+
+/// The value behind a tag of a merge, or the value itself.
+fn untagged(value: &mut Value) -> &mut Value {
+    match value {
+        Value::Tagged(tagged) => &mut tagged.value,
+        value => value,
+    }
 }
 
 fn one_service(path: &str, map: &mut Mapping) -> Result<()> {
@@ -62,10 +66,10 @@ fn one_service(path: &str, map: &mut Mapping) -> Result<()> {
     for key in ["secrets", "configs"] {
         change(path, map, key, |node| flat(node, |node| Ok(vec![source(node)?])))?;
     }
-    if let Some(Value::Mapping(health)) = map.get_mut("healthcheck") {
+    if let Some(Value::Mapping(health)) = map.get_mut("healthcheck").map(untagged) {
         change(&format!("{path}.healthcheck"), health, "test", health_test)?;
     }
-    if let Some(Value::Mapping(deploy)) = map.get_mut("deploy") {
+    if let Some(Value::Mapping(deploy)) = map.get_mut("deploy").map(untagged) {
         change(&format!("{path}.deploy"), deploy, "labels", pairs)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::{Plan, Result, external};
 use crate::ComposeError;
 use crate::node::Node;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use swarm_types::{BindOptions, Driver, ImageOptions, Mount, MountType, TmpfsOptions, VolumeOptions};
 
 /// The mounts of the service that the files call `key`.
@@ -91,20 +91,7 @@ fn host_path(plan: &Plan<'_>, source: &str) -> String {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => PathBuf::from(home() + rest),
         _ => plan.project.folder.join(source),
     };
-    clean(&path)
-}
-
-/// Without `.` and `..`, as far as the text alone tells.
-fn clean(path: &Path) -> String {
-    let mut cleaned = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(cleaned.pop()),
-            part => cleaned.push(part),
-        }
-    }
-    cleaned.display().to_string()
+    crate::cleaned(&path).display().to_string()
 }
 
 fn volume(plan: &Plan<'_>, key: &str, node: &Node<'_>, mut mount: Mount) -> Result<Mount> {
