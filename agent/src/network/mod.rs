@@ -29,6 +29,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use swarm_dataplane::{Netns, Prefix};
 use swarm_session::Generation;
@@ -36,6 +37,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Requests that may wait for the loop. Reached: the caller waits.
 const REQUESTS_WAITING_MAX: usize = 64;
+/// A host that leaves does not wait longer for its networks to be cleared away.
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the host says which servers of names it uses.
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Option of the engine's networks: the id of the cluster network behind one.
@@ -132,5 +135,15 @@ impl Networks {
     /// The host is in no cluster.
     pub fn outside(&self) {
         self.told.send_replace(Told::Outside);
+    }
+
+    /// Waits until nothing of a host that is in no cluster is left in the kernel. What takes too long is tried again, and once
+    /// more when an agent with this state folder starts.
+    pub async fn cleared(&self) {
+        let mut applied = self.applied.clone();
+        let cleared = tokio::time::timeout(CLEAR_TIMEOUT, applied.wait_for(|applied| applied.is_clear)).await;
+        if !matches!(cleared, Ok(Ok(_))) {
+            tracing::warn!("networks of the cluster are not cleared away yet");
+        }
     }
 }

@@ -45,6 +45,8 @@ pub struct Applied {
     pub repaired: u64,
     /// Tracked connections that were forgotten since the agent started.
     pub purged: u64,
+    /// The host is in no cluster, and nothing of this agent is left in the kernel.
+    pub is_clear: bool,
 }
 
 /// A container's link, made.
@@ -168,13 +170,14 @@ impl PlaneLoop {
             let cleared = self.blocking(Dataplane::clear).await;
             self.is_clear = cleared.is_ok();
             let faults = cleared.err().map(|error| chain(&error)).into_iter().collect();
-            self.publish(Applied { faults, ..Applied::default() });
+            self.publish(Applied { faults, is_clear: self.is_clear, ..Applied::default() });
         }
         self.is_clear
     }
 
     async fn ensure(&mut self, member: Member) -> bool {
         self.is_clear = false;
+        self.applied.send_modify(|applied| applied.is_clear = false);
         let generation = member.generation;
         let wanted = (member.node, member.view.clone());
         let names = Arc::clone(&self.names);

@@ -88,7 +88,7 @@ impl NodeLoop {
         if let State::Member(member) = std::mem::replace(&mut self.state, stuck) {
             member.stop(Stop::WithManager).await;
         }
-        self.finish_leaving()
+        self.finish_leaving().await
     }
 
     /// Leaves with what is left of a membership.
@@ -116,10 +116,10 @@ impl NodeLoop {
         }
         record.phase = Phase::Leaving;
         RecordFile::new(&self.host.paths.state_dir).save(&record).map_err(|error| LeaveError::State(chain(&error)))?;
-        self.finish_leaving()
+        self.finish_leaving().await
     }
 
-    fn finish_leaving(&mut self) -> Result<(), LeaveError> {
+    async fn finish_leaving(&mut self) -> Result<(), LeaveError> {
         if let Err(error) = wipe(&self.host.paths) {
             if let State::Stuck { error: shown, retry_at, .. } = &mut self.state {
                 *shown = format!("the state of this node could not be removed: {error}");
@@ -128,6 +128,7 @@ impl NodeLoop {
             return Err(LeaveError::State(error));
         }
         self.host.networks.outside();
+        self.host.networks.cleared().await;
         tracing::info!("this host left its swarm");
         self.state = State::Outside { error: String::new() };
         Ok(())
